@@ -1,0 +1,1 @@
+"""The ``landslide`` command: one file a sub-command."""

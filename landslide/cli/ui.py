@@ -1,0 +1,35 @@
+"""``landslide ui``: the MLflow page, on this machine only and on the right database."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from typing import Any
+
+from landslide.cli.tracking_options import add_uri
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("ui", help="open the MLflow page", description=__doc__)
+    parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
+    add_uri(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    from landslide.tracking.store import open_existing
+
+    store = open_existing(arguments.uri)
+    if store.uri.startswith(("http://", "https://")):
+        print(f"The MLflow page is already served: {store.uri}")
+        return 0
+    print(f"http://127.0.0.1:{arguments.port}  ({store.uri})   Ctrl-C ends it", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
+    command += ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", "1"]
+    # the job runner starts a dozen processes for features that are not used here
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return subprocess.run(command, env=environment, check=False).returncode

@@ -1,0 +1,130 @@
+"""Every image decoded and resized once, into arrays that processes share through the page cache.
+
+A cache is keyed by the content of the files and by what was done to them, so it is never stale: another resize, band
+or byte makes another one. It is written aside and renamed, under a lock, so several processes may ask for it at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from rich.progress import track
+
+from landslide.data.tiles import Tile, decode
+from landslide.errors import DataError
+
+FORMAT = 1
+"""Raise it when decoding changes: older caches are then left alone and new ones made."""
+
+
+@dataclass(frozen=True)
+class TileCache:
+    """All tiles of a dataset at one size, memory-mapped and read-only."""
+
+    tile_id: list[str]
+    image: npt.NDArray[np.uint8]
+    """``(tiles, size, size, bands)``."""
+    mask: npt.NDArray[np.uint8]
+    """``(tiles, size, size)``, 0 or 1."""
+    height_px: npt.NDArray[np.int64]
+    """``(tiles,)``, native."""
+    width_px: npt.NDArray[np.int64]
+    digest: str
+    """Of names and bytes of all images and masks, whatever the size: what a run records as its dataset."""
+
+    def __len__(self) -> int:
+        return len(self.tile_id)
+
+
+def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: Path) -> TileCache:
+    """Open the cache of these tiles, making it first where there is none.
+
+    Args:
+        tiles: at least one.
+        size: side of a decoded tile in pixels.
+        bands: which channels, in which order.
+        folder: where caches lie; made if missing.
+
+    Raises:
+        DataError: where a tile cannot be read, or the folder cannot be written.
+    """
+    digest = content_digest(tiles)
+    settings = json.dumps([FORMAT, digest, size, list(bands)])
+    place = folder / f"tiles-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    if not place.is_dir():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{place}.lock"):
+                if not place.is_dir():
+                    _build(tiles, size, bands, place)
+        except OSError as error:
+            raise DataError(f"data.cache_dir={folder}: cannot be written ({error}). Choose another folder.") from error
+    return _load(place, digest)
+
+
+def content_digest(tiles: Sequence[Tile]) -> str:
+    """SHA-256 over names and bytes of images and masks, in order, as 64 hexadecimal digits."""
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(_file_digest, [path for tile in tiles for path in (tile.image, tile.mask)])
+    total = hashlib.sha256()
+    for tile in tiles:
+        for value in (tile.tile_id, next(hashes), next(hashes)):
+            total.update(value.encode() + b"\0")
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _build(tiles: Sequence[Tile], size: int, bands: Sequence[str], place: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
+    try:
+        image = _create(aside / "image.npy", (len(tiles), size, size, len(bands)))
+        mask = _create(aside / "mask.npy", (len(tiles), size, size))
+        native = []
+        with ThreadPoolExecutor() as pool:
+            decoded = pool.map(lambda tile: decode(tile, size, bands), tiles)
+            for row, tile in enumerate(_with_progress(decoded, len(tiles), size)):
+                image[row], mask[row] = tile.image, tile.mask
+                native.append([tile.height_px, tile.width_px])
+        image.flush()
+        mask.flush()
+        facts = {"tile_id": [tile.tile_id for tile in tiles], "native_px": native}
+        (aside / "tiles.json").write_text(json.dumps(facts), encoding="utf-8")
+        aside.rename(place)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # already renamed when all went well
+
+
+def _with_progress(decoded: Any, total: int, size: int) -> Any:
+    return track(decoded, f"Decoding {total} tiles to {size} px, once", total=total, transient=True)
+
+
+def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _load(place: Path, digest: str) -> TileCache:
+    facts = json.loads((place / "tiles.json").read_text(encoding="utf-8"))
+    native = np.asarray(facts["native_px"], dtype=np.int64)
+    return TileCache(
+        tile_id=facts["tile_id"],
+        image=np.load(place / "image.npy", mmap_mode="r", allow_pickle=False),
+        mask=np.load(place / "mask.npy", mmap_mode="r", allow_pickle=False),
+        height_px=native[:, 0],
+        width_px=native[:, 1],
+        digest=digest,
+    )

@@ -1,0 +1,349 @@
+"""Figures of one run and of several, drawn from arrays: this module knows no run, no store and no pyplot state.
+
+What is true of all of them: a model has one colour everywhere, the palette (Okabe and Ito, 2008) is told apart by
+colour-blind readers, and text and axes are drawn in :data:`INK`, which a web page replaces by its own text colour.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from landslide.metrics import THRESHOLD_BIN, ratios
+
+Series = list[tuple[int, float]]
+"""Points of one metric: epoch from 1, value."""
+
+UInt8 = npt.NDArray[np.uint8]
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#8C564B")
+MOST_MODELS = len(PALETTE)
+"""More than this many models cannot be told apart in one figure."""
+
+INK = "#1f2329"
+HIT, FALSE_ALARM, MISS = "#FFFFFF", "#E66100", "#35B5FF"
+
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "font.size": 9,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+_COLUMNS = 4
+_P = ParamSpec("_P")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A few validation tiles and what one run predicts for them."""
+
+    images: UInt8
+    """``(k, H, W, 3)``."""
+    masks: UInt8
+    """``(k, H, W)``, 0 background, 1 landslide."""
+    probability: UInt8
+    """``(k, H, W)``: bin ``floor(p * 256)``."""
+    tile_id: Sequence[str]
+    rule: str
+    """One line: how these tiles were chosen."""
+
+
+def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    @wraps(draw)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def to_png(figure: Figure, dpi: float = 300) -> bytes:
+    """The figure on white, as a PNG file."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure as an ``<svg>`` element for a web page: no background, text in the colour of the page.
+
+    Args:
+        figure: drawn here.
+        name: different for each figure of a page, so that what one refers to is not found in another.
+    """
+    buffer = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    text = buffer.getvalue()
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text[text.index("<svg") :])
+    return text.replace(INK, "currentColor")
+
+
+def confusion_matrix_figure(counts: npt.ArrayLike, title: str) -> Figure:
+    """The confusion matrix of one run.
+
+    Args:
+        counts: int64, ``(4,)``: TP, FP, FN, TN pixels.
+        title: above the matrix.
+    """
+    return confusion_matrices_figure({title: counts})
+
+
+@_styled
+def confusion_matrices_figure(counts: Mapping[str, npt.ArrayLike]) -> Figure:
+    """Confusion matrices side by side, shaded by the share of the true class on one scale.
+
+    Args:
+        counts: by model: int64, ``(4,)``: TP, FP, FN, TN pixels.
+    """
+    figure, axes = _grid(len(counts), width=2.3, height=2.5)
+    for axis, (label, values) in zip(axes.flat, counts.items(), strict=False):
+        _draw_matrix(axis, np.asarray(values), label)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("truth")
+    return figure
+
+
+@_styled
+def curves_figure(history: Mapping[str, Series]) -> Figure:
+    """Losses and validation metrics of one run by epoch.
+
+    Args:
+        history: by metric key, such as ``val/f1``; an empty or missing series is left out.
+    """
+    figure = Figure(figsize=(7.2, 3), layout="constrained")
+    losses, metrics = figure.subplots(1, 2)
+    groups = (losses, ("train/loss", "val/loss")), (metrics, ("val/f1", "val/iou", "val/precision", "val/recall"))
+    for axis, keys in groups:
+        for key, colour in zip(keys, PALETTE, strict=False):
+            if points := history.get(key):
+                axis.plot(*zip(*points, strict=True), color=colour, label=key, marker=".", markersize=3)
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if axis.lines:
+            axis.legend()
+    losses.set_title("loss")
+    metrics.set_title("validation tiles, landslide class")
+    return figure
+
+
+@_styled
+def loss_curves_figure(
+    histories: Mapping[str, Mapping[str, Series]], objective: str, best_epochs: Mapping[str, int]
+) -> Figure:
+    """Losses of each model by epoch, and under them its objective with a dot at the best epoch; shared axes.
+
+    Args:
+        histories: by model, then by metric key: ``train/loss``, ``val/loss`` and the objective.
+        objective: metric key.
+        best_epochs: by model.
+    """
+    columns, bands = _shape(len(histories))
+    figure = Figure(figsize=(max(2.2 * columns, 4), 3.6 * bands + 0.3), layout="constrained")
+    axes = figure.subplots(2 * bands, columns, squeeze=False, sharex=True)
+    losses, objectives = axes[0::2].flat, axes[1::2].flat
+    for top, bottom, colour, (label, history) in zip(losses, objectives, PALETTE, histories.items(), strict=False):
+        top.set_title(_wrapped(label))
+        _draw(top, history["train/loss"], color=colour, linestyle=(0, (2, 1.5)), linewidth=1.2, label="training")
+        _draw(top, history["val/loss"], color=colour, linewidth=1.8, label="validation")
+        _draw(bottom, history[objective], color=colour, linewidth=1.8)
+        best = best_epochs.get(label)
+        _draw(bottom, [point for point in history[objective] if point[0] == best], color=colour, marker="o")
+    _share(axes, len(histories), names=("loss", objective))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def panel_figure(images: UInt8, masks: UInt8, probability: UInt8, tile_id: Sequence[str], rule: str) -> Figure:
+    """What one run predicts for a few tiles, beside image and truth.
+
+    Args:
+        images: uint8, ``(k, H, W, 3)``.
+        masks: uint8, ``(k, H, W)``, 0 background, 1 landslide.
+        probability: uint8, ``(k, H, W)``: bin ``floor(p * 256)``.
+        tile_id: k names.
+        rule: one line: how these tiles were chosen.
+    """
+    return tiles_figure({"prediction": Panel(images, masks, probability, tile_id, rule)})
+
+
+@_styled
+def tiles_figure(panels: Mapping[str, Panel]) -> Figure:
+    """Tiles downwards; across them the image, the truth and the prediction of every model.
+
+    Args:
+        panels: by model. The first one says which tiles are shown; a model that has not stored one of them
+            leaves its place empty.
+    """
+    first = next(iter(panels.values()))
+    rows, columns = len(first.tile_id), 2 + len(panels)
+    figure = Figure(figsize=(1.5 * columns, 1.72 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, tile in enumerate(first.tile_id):
+        _bare(axes[row, 0], first.images[row], textwrap.shorten(tile, 24, placeholder="…"))
+        _bare(axes[row, 1], _shaded(first.images[row], {HIT: first.masks[row] > 0}), "")
+        for axis, panel in zip(axes[row, 2:], panels.values(), strict=True):
+            _draw_prediction(axis, panel, tile)
+    for axis, title in zip(axes[0], ("image", "truth", *panels), strict=True):
+        axis.set_title(_wrapped(title))
+    _tiles_legend(figure, first.rule, columns)
+    return figure
+
+
+@_styled
+def f1_against_time_figure(points: Mapping[str, tuple[float, float]]) -> Figure:
+    """F1 at the best epoch against the time of the whole training.
+
+    Args:
+        points: by model: seconds of training, F1.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    longest = max(seconds for seconds, _ in points.values())
+    unit, name = (60.0, "minutes") if longest > 180 else (1.0, "seconds")
+    for colour, (seconds, f1) in zip(PALETTE, points.values(), strict=False):
+        axis.scatter(seconds / unit, f1, color=colour, s=46, zorder=3)
+    axis.margins(x=0.12, y=0.15)
+    axis.set_xlabel(f"{name} of training, validation included")
+    axis.set_ylabel("F1 at the best epoch")
+    axis.grid(alpha=0.2)
+    _label_points(axis, {label: (seconds / unit, f1) for label, (seconds, f1) in points.items()})
+    return figure
+
+
+def _shape(models: int) -> tuple[int, int]:
+    columns = min(models, _COLUMNS)
+    return columns, -(-models // columns)
+
+
+def _grid(models: int, *, width: float, height: float) -> tuple[Figure, npt.NDArray[Any]]:
+    columns, bands = _shape(models)
+    figure = Figure(figsize=(width * columns + 0.3, height * bands), layout="constrained")
+    axes = figure.subplots(bands, columns, squeeze=False)
+    for axis in axes.flat[models:]:
+        axis.set_visible(False)
+    return figure, axes
+
+
+def _wrapped(label: str) -> str:
+    return textwrap.fill(label, 22, max_lines=3, placeholder="…")
+
+
+def _draw(axis: Axes, points: Series, **line: Any) -> None:
+    if points:
+        axis.plot(*zip(*points, strict=True), **line)
+
+
+def _draw_matrix(axis: Axes, counts: npt.NDArray[np.int64], title: str) -> None:
+    hits, false_alarms, misses, rejections = (int(count) for count in counts)
+    pixels = np.array([[rejections, false_alarms], [misses, hits]])  # (truth, prediction)
+    share = pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1)
+    axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=1.5)
+    for (row, column), value in np.ndenumerate(share):
+        text = f"{value:.1%}\n{pixels[row, column]:,}"
+        colour = "white" if value > 0.55 else "#10243a"
+        axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
+    axis.set(aspect="equal", ylim=(2, 0), xlabel="prediction")
+    axis.set_title(_wrapped(title))
+    axis.set_xticks((0.5, 1.5), ("background", "landslide"))
+    axis.set_yticks((0.5, 1.5), ("background", "landslide"), rotation=90, va="center")
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def _share(axes: npt.NDArray[Any], models: int, names: tuple[str, str]) -> None:
+    """One scale for all losses and one for all objectives, so that heights can be compared across models."""
+    for offset, name in enumerate(names):
+        group = axes[offset::2]
+        drawn = list(group.flat)[:models]
+        limits = [axis.get_ylim() for axis in drawn if axis.lines]
+        for axis in drawn:
+            if limits:
+                axis.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+            axis.grid(alpha=0.2)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.tick_params(labelleft=axis in group[:, 0], labelbottom=offset == 1)
+        for axis in list(group.flat)[models:]:
+            axis.set_visible(False)
+        for axis in group[:, 0]:
+            axis.set_ylabel(name)
+    for axis in axes[1::2].flat:
+        axis.set_xlabel("epoch")
+
+
+def _bare(axis: Axes, image: UInt8, below: str) -> None:
+    axis.imshow(image, interpolation="nearest")
+    axis.set(xticks=(), yticks=())
+    axis.set_xlabel(below, fontsize="small")
+    axis.spines[:].set_visible(False)
+
+
+def _shaded(image: UInt8, areas: Mapping[str, npt.NDArray[np.bool_]]) -> UInt8:
+    """The image in dark grey, (H, W, 3), with each area in its colour."""
+    grey = image.mean(axis=-1, keepdims=True) * 0.5
+    shaded = np.repeat(grey, 3, axis=-1)
+    for colour, area in areas.items():
+        shaded[area] = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    return shaded.astype(np.uint8)
+
+
+def _draw_prediction(axis: Axes, panel: Panel, tile: str) -> None:
+    if tile not in panel.tile_id:
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, "not stored", ha="center", va="center", transform=axis.transAxes)
+        return
+    row = panel.tile_id.index(tile)
+    truth, found = panel.masks[row] > 0, panel.probability[row] >= THRESHOLD_BIN
+    hits, false_alarms, misses = truth & found, ~truth & found, truth & ~found
+    counts = [area.sum() for area in (hits, false_alarms, misses, ~truth & ~found)]
+    f1 = ratios(counts)["f1"]
+    shaded = _shaded(panel.images[row], {HIT: hits, FALSE_ALARM: false_alarms, MISS: misses})
+    _bare(axis, shaded, "no landslide, none found" if np.isnan(f1) else f"F1 {f1:.4f}")
+
+
+def _tiles_legend(figure: Figure, rule: str, columns: int) -> None:
+    names = {HIT: "landslide, found", FALSE_ALARM: "false alarm", MISS: "missed"}
+    handles = [Patch(facecolor=colour, edgecolor=INK, label=name, linewidth=0.5) for colour, name in names.items()]
+    title = textwrap.fill(f"Tiles: {rule}", 24 * columns)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, title=title)
+
+
+def _label_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each label on the roomier side of its point, and lower where the one above it would be overprinted."""
+    low, high = axis.get_xlim()
+    height = axis.get_ylim()[1] - axis.get_ylim()[0]
+    above = {False: np.inf, True: np.inf}
+    for label, (x, y) in sorted(points.items(), key=lambda item: -item[1][1]):
+        left = x > (low + high) / 2
+        at = min(y, above[left] - 0.065 * height)
+        above[left] = at
+        axis.annotate(
+            label,
+            (x, at),
+            xytext=(-8 if left else 8, 0),
+            textcoords="offset points",
+            va="center",
+            ha="right" if left else "left",
+        )

@@ -1,0 +1,103 @@
+"""Short, unique names for runs that stand side by side: the architecture, and the settings that they do not share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from landslide.report.runs import Run
+
+_ARCHITECTURES = {
+    "unet": "U-Net",
+    "linknet": "LinkNet",
+    "pspnet": "PSPNet",
+    "fpn": "FPN",
+}
+_NOT_SETTINGS = ("arch.name", "ckpt_path", "tracking.")
+_FIRST, _LAST = ("encoder.name", "encoder.weights", "optimizer.lr"), "seed"
+_MOST_IN_LABEL = 3
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a run is called in tables and figures."""
+
+    text: str
+    model: str
+    """The same without the seed: repeats of one model share it."""
+    settings: Mapping[str, str]
+    """By param: what this run does not share with all others."""
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether the text names every setting; it would be too long where many differ."""
+        return len(self.settings) <= _MOST_IN_LABEL
+
+
+def label_runs(runs: Sequence[Run]) -> list[Label]:
+    """One label a run, in the order given; no two texts are equal."""
+    keys = _settings(runs)
+    drafts = [_label(run, keys) for run in runs]
+    common = Counter(draft.text for draft in drafts)
+    labels = [
+        Label(f"{draft.text} {_number(run)}", draft.model, draft.settings) if common[draft.text] > 1 else draft
+        for run, draft in zip(runs, drafts, strict=True)
+    ]
+    return labels
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, str]:
+    """Params that differ, most telling first, and the short name of each."""
+    known = [run for run in runs if run.params]
+    keys = sorted({key for run in known for key in run.params if not key.startswith(_NOT_SETTINGS)}, key=_rank)
+    differing = [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
+    last_parts = Counter(_last_part(key) for key in differing)
+    return {key: _last_part(key) if last_parts[_last_part(key)] == 1 else key for key in differing}
+
+
+def _rank(key: str) -> tuple[int, str]:
+    if key in _FIRST:
+        return _FIRST.index(key), key
+    return (len(_FIRST) + 1 if key == _LAST else len(_FIRST)), key
+
+
+def _follows(key: str, runs: Sequence[Run]) -> bool:
+    """Whether the name of its group settles a param, as ``arch.name`` settles ``arch.decoder_channels``."""
+    name = key.partition(".")[0] + ".name"
+    pairs = {(run.params.get(name), run.params.get(key)) for run in runs}
+    names = {run.params.get(name) for run in runs}
+    return key != name and len(names) > 1 and len(pairs) == len(names)
+
+
+def _last_part(key: str) -> str:
+    group, _, part = key.rpartition(".")
+    return group if part == "name" else part
+
+
+def _label(run: Run, keys: Mapping[str, str]) -> Label:
+    settings = {key: run.params[key] for key in keys if key in run.params}
+    name = run.params.get("arch.name") or run.name or "run"
+    parts = {key: _part(key, keys[key], value) for key, value in settings.items()}
+    if len(parts) > _MOST_IN_LABEL:
+        parts = {}
+    start = _ARCHITECTURES.get(name, name)
+    model = [text for key, text in parts.items() if key != _LAST]
+    return Label(", ".join([start, *parts.values()]), ", ".join([start, *model]), settings)
+
+
+def _part(key: str, short: str, value: str) -> str:
+    return rounded(value) if key.endswith(".name") else f"{short} {rounded(value)}"
+
+
+def rounded(value: str) -> str:
+    """A param as it is read: ``0.00123456`` is ``0.00123``, whole numbers and words stay."""
+    try:
+        return value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
+    except ValueError:
+        return value
+
+
+def _number(run: Run) -> str:
+    trial = run.tags.get("landslide.trial")
+    return f"#{trial}" if trial else run.id[:8]

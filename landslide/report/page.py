@@ -1,0 +1,81 @@
+"""The comparison as one HTML file that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from landslide import __version__
+from landslide.report.figures import to_png, to_svg
+from landslide.report.pictures import Picture
+from landslide.report.runs import Run, without_password
+from landslide.report.table import MISSING, best_texts
+
+if TYPE_CHECKING:
+    from landslide.report.comparison import Comparison
+
+_MOST_PIXELS = 2_500_000
+"""Of an embedded photographic figure: about 2 MB as PNG."""
+
+
+def render(comparison: Comparison) -> str:
+    """The page as text of an HTML file."""
+    source = resources.files("landslide.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source).render(
+        comparison=comparison,
+        columns=[(column, best_texts(column, comparison.rows)) for column in comparison.columns],
+        missing=MISSING,
+        pictures=[(picture, _embedded(picture)) for picture in comparison.pictures],
+        address=lambda run: _address(comparison.tracking_uri, run),
+        shared=_shared_params(comparison),
+        facts=_facts(comparison),
+        environment=list(_flat(comparison.best_artifacts.environment or {})),
+        version=__version__,
+    )
+
+
+def _embedded(picture: Picture) -> Markup:
+    if not picture.photographic:
+        return Markup(to_svg(picture.figure, picture.name))  # matplotlib escapes text
+    width, height = picture.figure.get_size_inches()
+    dpi = min(150.0, (_MOST_PIXELS / (width * height)) ** 0.5)
+    data = base64.b64encode(to_png(picture.figure, dpi)).decode()
+    return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, picture.description)
+
+
+def _address(tracking_uri: str, run: Run) -> str | None:
+    """The run's page of an MLflow server; None where the store is a database that has no pages."""
+    if not tracking_uri.startswith(("http://", "https://")):
+        return None
+    return f"{without_password(tracking_uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.id}"
+
+
+def _shared_params(comparison: Comparison) -> list[tuple[str, str]]:
+    known = [row.run.params for row in comparison.rows if row.run.params]
+    return [(key, value) for key, value in sorted(known[0].items()) if all(other.get(key) == value for other in known)]
+
+
+def _facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """What the best run stored of its origin; what was not stored is left out."""
+    tags = comparison.rows[0].run.tags
+    names = ("commit", "dirty", "device", "precision", "data_digest", "split_digest")
+    facts = [(name.replace("_", " "), tags[f"landslide.{name}"]) for name in names if f"landslide.{name}" in tags]
+    split = comparison.best_artifacts.split or {}
+    sizes = [f"{len(split[part])} {part}" for part in ("train", "val") if isinstance(split.get(part), list)]
+    kind = [f"{key} {split[key]}" for key in ("kind", "seed") if key in split]
+    return [*facts, ("split", ", ".join([*kind, *sizes]))] if split else facts
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,180 @@
+"""A grid of runs: one trial after the other under one MLflow parent run, with a comparison at the end."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from landslide import config as run_config
+from landslide.errors import UserError
+from landslide.report import compare
+from landslide.sweep.space import TrialPlan, describe, grid
+from landslide.terminal import open_console
+from landslide.tracking.model import log_model
+from landslide.tracking.run import create_child, create_run, fail_run
+from landslide.tracking.store import Store, open_store
+from landslide.training.disk import require_disk
+from landslide.training.run import CHECKPOINTS, MODEL, RunResult
+
+EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass
+class Sweep:
+    """A multirun under way."""
+
+    store: Store
+    parent_id: str
+    experiment: str
+    console: Console
+    finished: dict[int, RunResult] = field(default_factory=dict)
+    failed: int = 0
+    interrupted: bool = False
+
+
+def sweep(
+    arguments: list[str],
+    params: Mapping[str, Any],
+    hydra_context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+) -> None:
+    """Run every trial, then compare them.
+
+    A trial that fails does not end the others. Ctrl-C ends the current trial, and what finished is still compared.
+
+    Raises:
+        SystemExit: 1 where a trial failed, 2 for what the user can mend, 130 after Ctrl-C.
+    """
+    console = open_console()
+    try:
+        plans = _plan(arguments, params, hydra_context)
+        configs = _compose_all(plans, hydra_context, config)
+        folder = Path(config.hydra.sweep.dir)
+        disk = require_disk(configs, folder)
+        OmegaConf.save(config, folder / "multirun.yaml")
+        state = _begin(plans, configs[0], arguments, console)
+        console.print(f"{disk}\n")
+    except UserError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=hydra_context, task_function=task_function, config=config
+    )
+    for plan in plans:
+        _run_trial(state, launcher, plan, len(plans))
+        if state.interrupted:
+            break
+    _finish(state, plans, configs, folder)
+    if state.interrupted:
+        sys.exit(EXIT_INTERRUPTED)
+    if state.failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _plan(arguments: list[str], params: Mapping[str, Any], context: HydraContext) -> list[TrialPlan]:
+    loader = context.config_loader
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*describe(params), *arguments])
+    keys = [override.get_key_element() for override in overrides]
+    groups = [key for key in keys if loader.list_groups("") and _is_group(loader, key)]
+    return grid(overrides, groups)
+
+
+def _is_group(loader: Any, key: str) -> bool:
+    return bool(loader.get_group_options(key, ObjectType.CONFIG)) if key.isidentifier() else False
+
+
+def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: DictConfig) -> list[DictConfig]:
+    """Compose and check every trial, so that a wrong value is found before the first one trains."""
+    configs = []
+    for plan in plans:
+        composed = context.config_loader.load_sweep_config(config, list(plan.overrides))
+        run_config.check(composed)
+        configs.append(composed)
+    return configs
+
+
+def _begin(plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console) -> Sweep:
+    store = open_store(cfg.tracking.uri)
+    varied = [argument for argument in arguments if "," in argument or "(" in argument] or arguments
+    name = " ".join(varied) or "multirun"
+    parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})
+    console.print(f"{len(plans)} runs; in the MLflow page they are under '{name}' (landslide ui)")
+    return Sweep(store, parent_id, cfg.tracking.experiment, console)
+
+
+def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, total: int) -> None:
+    state.console.rule(f"{plan.number + 1}/{total}  {plan.name}", align="left", characters="-")
+    run_id = create_child(state.store, state.parent_id, state.experiment, plan.name or "run", plan.number)
+    overrides = [*plan.overrides, f"tracking.run_id={run_id}"]
+    try:
+        job = launcher.launch([overrides], initial_job_idx=plan.number)[0]
+        state.finished[plan.number] = job.return_value
+    except KeyboardInterrupt:
+        state.interrupted = True
+        _end_if_running(state.store, run_id, "KILLED")
+        state.console.print("\nInterrupted. Comparing what has finished.")
+    except Exception as error:  # one bad trial never ends a sweep, whatever it died of; the reason is kept and shown
+        state.failed += 1
+        reason = str(error) or type(error).__name__
+        if _end_if_running(state.store, run_id, "FAILED"):
+            fail_run(state.store, run_id, reason)
+        state.console.print(f"[bold red]failed:[/bold red] {type(error).__name__}: {reason}")
+
+
+def _end_if_running(store: Store, run_id: str, status: str) -> bool:
+    running: bool = store.client.get_run(run_id).info.status == "RUNNING"
+    if running:
+        store.client.set_terminated(run_id, status)
+    return running
+
+
+def _finish(state: Sweep, plans: Sequence[TrialPlan], configs: Sequence[DictConfig], folder: Path) -> None:
+    _keep_finalists(state, configs)
+    comparison = compare(state.store.client, [state.parent_id])
+    files = comparison.write(folder / "comparison")
+    state.store.client.log_artifacts(state.parent_id, str(folder / "comparison"))
+    state.store.client.set_tag(state.parent_id, "mlflow.note.content", comparison.markdown())
+    state.store.client.set_terminated(state.parent_id, _status(state, len(plans)))
+    state.console.print()
+    comparison.terminal(state.console)
+    page = next(file for file in files if file.suffix == ".html")
+    state.console.print(f"\nThe whole comparison: {page}\nEvery run: landslide ui")
+
+
+def _status(state: Sweep, planned: int) -> str:
+    if state.interrupted:
+        return "KILLED"
+    return "FAILED" if state.failed == planned else "FINISHED"
+
+
+def _keep_finalists(state: Sweep, configs: Sequence[DictConfig]) -> None:
+    """Log the model of the best run of each architecture, and delete the weights of the others."""
+    keep = {number for number in state.finished if configs[number].tracking.keep_models == "all"}
+    best: dict[str, int] = {}
+    for number, result in state.finished.items():
+        cfg = configs[number]
+        if cfg.tracking.keep_models != "finalists":
+            continue
+        sign = 1 if cfg.objective.direction == "maximize" else -1
+        rival = best.get(cfg.arch.name)
+        if rival is None or sign * result.score > sign * state.finished[rival].score:
+            best[cfg.arch.name] = number
+    for number in best.values():
+        result = state.finished[number]
+        log_model(state.store, result.run_id, Path(result.folder) / MODEL)
+        shutil.rmtree(Path(result.folder) / MODEL)
+    for number in state.finished.keys() - keep - set(best.values()):
+        for name in (MODEL, CHECKPOINTS):
+            shutil.rmtree(Path(state.finished[number].folder) / name, ignore_errors=True)

@@ -1,0 +1,89 @@
+"""What made a run: versions, commit, machine."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import landslide
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "segmentation-models-pytorch",
+    "timm",
+    "torchmetrics",
+    "hydra-core",
+    "mlflow",
+    "numpy",
+    "pillow",
+)
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package runs from, and whether files differ from it.
+
+    Returns:
+        ``(None, None)`` where it is no checkout: an installed wheel is told by its version.
+    """
+    root = Path(landslide.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None, None
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, bool(_git(root, "status", "--porcelain"))
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):  # no git here: then the commit is unknown, which is recorded
+        return None
+    return done.stdout.strip()
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions and machine, as stored with a run."""
+    commit, dirty = git_state()
+    return {
+        "landslide": landslide.__version__,
+        "commit": commit,
+        "dirty": dirty,
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def source_tags() -> dict[str, str]:
+    """Tags of a new run: who, from what, at which commit."""
+    commit, dirty = git_state()
+    tags = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+    if commit is not None:
+        tags |= {"mlflow.source.git.commit": commit, "landslide.commit": commit, "landslide.dirty": str(dirty)}
+    return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return "unknown"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

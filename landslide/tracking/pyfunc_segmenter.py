@@ -1,0 +1,48 @@
+"""An MLflow model from code: this file is logged with the weights and run when the model is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+
+
+class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Landslide probability of images."""
+
+    def load_context(self, context: Any) -> None:
+        """Rebuild the network and fill it from safetensors."""
+        from safetensors.torch import load_file
+
+        from landslide.models.segmenter import build_segmenter
+
+        spec = json.loads(Path(context.artifacts["segmenter.json"]).read_text(encoding="utf-8"))
+        spec.pop("bands")
+        self.segmenter = build_segmenter(encoder_weights=None, **spec)
+        self.segmenter.load_state_dict(load_file(context.artifacts["weights.safetensors"]))
+        self.segmenter.eval()
+
+    # MLflow reads type hints of model_input as a schema of rows, which an array of images is not
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Probability of landslide for each pixel.
+
+        Args:
+            context: unused; MLflow passes it.
+            model_input: uint8, ``(N, H, W, C)``, bands in the order that the model was trained with.
+            params: unused.
+
+        Returns:
+            float32, ``(N, H, W)``, in [0, 1].
+        """
+        import torch
+
+        image = torch.from_numpy(np.ascontiguousarray(model_input)).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            logits = self.segmenter(image)  # (N, 1, H, W)
+        return torch.sigmoid(logits).squeeze(1).float().numpy()
+
+
+mlflow.models.set_model(SegmenterModel())

@@ -1,0 +1,1 @@
+"""One run: module, callbacks, hardware, and the path through them."""

@@ -1,0 +1,70 @@
+"""How much disk runs will take, told and checked before the first one trains."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from landslide.errors import TrackingError
+from landslide.models.cost import parameter_count
+from landslide.models.segmenter import build_segmenter
+
+BYTES = 4
+CHECKPOINT = 3
+"""Weights and two moments of the optimizer, in units of the weights."""
+WHILE_TRAINING = 3 * CHECKPOINT
+"""The best, the last, and the next one while it is written."""
+KEPT = CHECKPOINT + 1
+"""The last checkpoint, to train on, and the model in MLflow."""
+
+
+def weights_mb(cfg: DictConfig) -> float:
+    """Size of a run's weights, from a network without memory behind it."""
+    with torch.device("meta"):
+        network = build_segmenter(
+            arch=OmegaConf.to_container(cfg.arch, resolve=True),  # type: ignore[arg-type]
+            encoder_name=cfg.encoder.name,
+            encoder_weights=None,
+            mean=[0.5] * len(cfg.data.bands),
+            std=[0.5] * len(cfg.data.bands),
+        )
+    return parameter_count(network) * BYTES / 1e6
+
+
+def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
+    """Estimate what these runs write, one after the other.
+
+    Args:
+        configs: at least one; all with the same ``tracking.keep_models``.
+        folder: where checkpoints go; made if missing.
+
+    Returns:
+        A sentence for people.
+
+    Raises:
+        TrackingError: where the disk is too small for it.
+    """
+    sizes = {cfg.arch.name + cfg.encoder.name: 0.0 for cfg in configs}
+    each = []
+    for cfg in configs:
+        key = cfg.arch.name + cfg.encoder.name
+        sizes[key] = sizes[key] or weights_mb(cfg)
+        each.append((cfg.arch.name, sizes[key]))
+    keep = configs[0].tracking.keep_models
+    if keep == "finalists":
+        kept = KEPT * sum({arch: max(size for name, size in each if name == arch) for arch, _ in each}.values())
+    else:
+        kept = KEPT * sum(size for _, size in each) if keep == "all" else 0.0
+    most = kept + WHILE_TRAINING * max(size for _, size in each)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free / 1e6
+    if most > free:
+        raise TrackingError(
+            f"{folder}: {free:.0f} MB are free, up to {most:.0f} MB are needed for checkpoints and models. Free some, "
+            "or keep fewer models: tracking.keep_models=none"
+        )
+    return f"disk: up to {most:.0f} MB while training, {kept:.0f} MB kept, {free / 1e3:.0f} GB free"

@@ -1,0 +1,97 @@
+"""Precision, memory format and threads, chosen from the hardware that is there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig
+
+from landslide.errors import ConfigError
+
+LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run trains on, and how."""
+
+    accelerator: str
+    """``cpu``, ``gpu`` or ``mps``."""
+    device: str
+    """For people: the processor's name, and threads on a CPU."""
+    precision: str
+    """``32``, ``bf16`` or ``16``."""
+    channels_last: bool
+    threads: int
+
+    def __str__(self) -> str:
+        layout = "channels_last" if self.channels_last else "contiguous"
+        return f"{self.device}, precision {self.precision}, {layout}"
+
+
+def choose_hardware(trainer: DictConfig) -> Hardware:
+    """Fill in what the ``trainer`` group leaves to us.
+
+    Raises:
+        ConfigError: for an accelerator that is not there, or a precision that it cannot do.
+    """
+    accelerator = _accelerator(trainer.accelerator)
+    threads = trainer.threads or _usable_cores()
+    precision = trainer.precision
+    if precision == "auto":
+        precision = "bf16" if _native_bf16(accelerator) else "32"
+    if precision == "16" and accelerator == "cpu":
+        raise ConfigError("trainer.precision=16: a CPU trains in 32 or bf16.")
+    return Hardware(
+        accelerator=accelerator,
+        device=_device_name(accelerator, threads),
+        precision=precision,
+        channels_last=trainer.memory_format in ("auto", "channels_last"),
+        threads=threads,
+    )
+
+
+def apply(hardware: Hardware, *, deterministic: bool) -> None:
+    """Set what is global in torch. Denormal numbers, which CPUs compute in slow motion, become zero."""
+    torch.set_num_threads(hardware.threads)
+    torch.set_flush_denormal(True)
+    torch.use_deterministic_algorithms(deterministic)
+    if hardware.accelerator == "gpu":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = not deterministic
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what Slurm, Docker or taskset leave us, not what the machine has
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _accelerator(asked: str) -> str:
+    there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return "gpu" if there["gpu"] else "mps" if there["mps"] else "cpu"
+    if not there.get(asked, False):
+        usable = ", ".join(name for name, found in there.items() if found)
+        raise ConfigError(f"trainer.accelerator={asked}: not on this machine. Usable here: auto, {usable}.")
+    return asked
+
+
+def _native_bf16(accelerator: str) -> bool:
+    if accelerator == "gpu":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if accelerator == "mps":
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _device_name(accelerator: str, threads: int) -> str:
+    if accelerator == "gpu":
+        return torch.cuda.get_device_name()
+    if accelerator == "mps":
+        return "Apple GPU"
+    name = torch.cpu.get_capabilities().get("cpu_name", "CPU")
+    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,0 +1,280 @@
+"""One run, from a composed config to a result in MLflow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from rich.console import Console
+
+from landslide import config
+from landslide.data.datamodule import TileDataModule
+from landslide.losses import SmoothedTargets
+from landslide.models.cost import forward_gflops, parameter_count
+from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics, require_fitting_size
+from landslide.terminal import open_console
+from landslide.tracking.model import export_model, log_model
+from landslide.tracking.provenance import environment
+from landslide.tracking.run import TrackedRun, create_run, open_run
+from landslide.tracking.store import Store, open_store
+from landslide.training import hardware as hw
+from landslide.training import memory
+from landslide.training.disk import require_disk
+from landslide.training.history import History
+from landslide.training.module import SegmentationModule
+from landslide.training.progress import ProgressDisplay
+from landslide.training.record import record
+
+CHECKPOINTS, MODEL = "checkpoints", "model"
+
+KNOWN_WARNINGS = (
+    ".*does not have many workers.*",  # whole batches are gathered from memory, workers would only copy them
+    ".*LeafSpec.*",  # Lightning 2.6 with torch 2.14
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a sweep needs to know of a finished run."""
+
+    score: float
+    """The best epoch's objective."""
+    metric: str
+    epoch: int
+    """Of the score; 1 is the first."""
+    run_id: str
+    folder: str
+    """Holds ``model/`` (the best weights) and ``checkpoints/``."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, built and fitting together, before anything is written."""
+
+    cfg: DictConfig
+    store: Store
+    hardware: hw.Hardware
+    data: TileDataModule
+    segmenter: Segmenter
+    spec: dict[str, Any]
+    """Rebuilds the segmenter without encoder weights."""
+
+
+def run(cfg: DictConfig, folder: Path) -> RunResult:
+    """Train, validate and record one model.
+
+    Everything that can be wrong with data, weights or store is found before the MLflow run begins.
+
+    Args:
+        cfg: a composed :class:`~landslide.config.RunConfig`.
+        folder: the run's own, for checkpoints.
+
+    Raises:
+        UserError: for what the user can mend.
+        TrainingDiverged: for a loss that is no number.
+        KeyboardInterrupt: after Ctrl-C; the run is KILLED and its last checkpoint stays.
+    """
+    console = open_console()
+    parts = prepare(cfg)
+    _announce(console, parts, folder)
+    run_id = cfg.tracking.run_id or create_run(
+        parts.store, cfg.tracking.experiment, run_name(cfg), {"landslide.kind": "run"}
+    )
+    with open_run(parts.store, run_id) as tracked:
+        _describe(tracked, parts)
+        history = fit(parts, folder, console, tracked)
+        record(
+            tracked,
+            history,
+            parts.data,
+            panel_tiles=cfg.tracking.panel_tiles,
+            store_probability=cfg.tracking.store_probability,
+        )
+        _keep_model(tracked, parts, folder)
+        assert history.best is not None
+        score = dict(history.series[cfg.objective.metric])[history.best.epoch]
+        result = RunResult(score, cfg.objective.metric, history.best.epoch, run_id, str(folder))
+        _write_result(folder, result)
+    return result
+
+
+def run_name(cfg: DictConfig) -> str:
+    """What a plain run is called in MLflow, such as ``unet-resnet18``."""
+    return f"{cfg.arch.name}-{cfg.encoder.name}"
+
+
+def prepare(cfg: DictConfig) -> Parts:
+    """Check the config and build everything that a run needs; writes nothing but the tile cache.
+
+    Raises:
+        UserError: see :mod:`landslide.errors`.
+    """
+    config.check(cfg)
+    store = open_store(cfg.tracking.uri)
+    hardware = hw.choose_hardware(cfg.trainer)
+    hw.apply(hardware, deterministic=cfg.trainer.deterministic)
+    memory.reset_peak()
+    data = TileDataModule(cfg.data, augmentation=cfg.regularization.augmentation, seed=cfg.seed)
+    pl.seed_everything(cfg.seed, verbose=False)
+    mean, std = pixel_statistics(cfg.encoder, cfg.data.bands, data.band_statistics())
+    spec = {
+        "arch": OmegaConf.to_container(cfg.arch, resolve=True),
+        "encoder_name": cfg.encoder.name,
+        "mean": mean,
+        "std": std,
+        "dropout": cfg.regularization.dropout,
+    }
+    segmenter = build_segmenter(encoder_weights=cfg.encoder.weights, **spec)
+    require_fitting_size(segmenter.net, cfg.data.image_size)
+    return Parts(cfg, store, hardware, data, segmenter, {**spec, "bands": list(cfg.data.bands)})
+
+
+def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> History:
+    """Train to the last epoch.
+
+    Returns:
+        What every epoch measured; the best weights lie in ``folder/checkpoints/best.ckpt``.
+    """
+    cfg = parts.cfg
+    checkpoint = ModelCheckpoint(
+        dirpath=folder / CHECKPOINTS,
+        filename="best",
+        monitor=cfg.objective.metric,
+        mode=cfg.objective.direction.removesuffix("imize"),
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    history = History(checkpoint, tracked.log_metrics)
+    progress = ProgressDisplay(console, history, cfg.objective.metric)
+    try:
+        with _quiet():
+            trainer = build_trainer(parts, [history, progress, checkpoint], folder)
+            trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=cfg.ckpt_path, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
+    return history
+
+
+def build_module(parts: Parts) -> SegmentationModule:
+    """The Lightning module of a run."""
+    cfg = parts.cfg
+    loss = instantiate(cfg.loss)
+    if cfg.regularization.label_smoothing:
+        loss = SmoothedTargets(loss, cfg.regularization.label_smoothing)
+    make_scheduler = None
+    if cfg.scheduler.get("_target_"):
+        make_scheduler = partial(_make_scheduler, cfg.scheduler)
+    return SegmentationModule(
+        parts.segmenter,
+        loss=loss,
+        make_optimizer=instantiate(cfg.optimizer, _partial_=True),
+        make_scheduler=make_scheduler,
+        weight_decay=cfg.regularization.weight_decay,
+        val_tiles=len(parts.data.val_tiles),
+        image_size=cfg.data.image_size,
+        channels_last=parts.hardware.channels_last,
+    )
+
+
+def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
+    """Lightning's trainer, without what this package does itself (logging, bars, summaries)."""
+    return pl.Trainer(
+        accelerator=parts.hardware.accelerator,
+        devices=1,
+        precision=hw.LIGHTNING_PRECISION[parts.hardware.precision],  # type: ignore[arg-type]
+        max_epochs=parts.cfg.trainer.max_epochs,
+        logger=False,
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic=parts.cfg.trainer.deterministic,
+        default_root_dir=folder,
+    )
+
+
+def _make_scheduler(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+    return instantiate(cfg, optimizer, total_steps=total_steps)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning tells newcomers, and what is decided on purpose here."""
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _announce(console: Console, parts: Parts, folder: Path) -> None:
+    cfg = parts.cfg
+    console.print(
+        f"[bold]{cfg.arch.name}[/bold] with {cfg.encoder.name} ({cfg.encoder.weights or 'from nothing'}), "
+        f"{len(parts.data.train_tiles)} + {len(parts.data.val_tiles)} tiles of {cfg.data.image_size} px, "
+        f"batch {cfg.data.batch_size}, {cfg.trainer.max_epochs} epochs\n"
+        f"{parts.hardware}",
+    )
+    if cfg.tracking.run_id is None:  # a sweep has told it for all its runs
+        console.print(require_disk([cfg], folder))
+
+
+def _describe(run: TrackedRun, parts: Parts) -> None:
+    cfg, data = parts.cfg, parts.data
+    split = data.split.describe(data.cache.tile_id)
+    run.log_params(config.flat_params(cfg))
+    run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    run.log_json(split, "split.json")
+    run.log_json(environment(parts.hardware.device), "environment.json")
+    run.set_tags(
+        {
+            "landslide.device": parts.hardware.device,
+            "landslide.precision": parts.hardware.precision,
+            "landslide.data_digest": data.cache.digest,
+            "landslide.split_digest": split["digest"],
+        }
+    )
+    profile = {"tiles": len(data.cache), "train": len(data.train_tiles), "val": len(data.val_tiles)}
+    run.log_dataset(cfg.data.name, data.cache.digest, cfg.data.root, profile)
+    gflops = forward_gflops(parts.segmenter, len(cfg.data.bands), cfg.data.image_size)
+    run.log_metrics({"model/parameters": parameter_count(parts.segmenter), "model/gflops": gflops})
+
+
+def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
+    """Turn the best checkpoint into a model without an optimizer; a sweep's finalists are logged by the sweep."""
+    keep = parts.cfg.tracking.keep_models
+    best = folder / CHECKPOINTS / "best.ckpt"
+    if keep != "none":
+        state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+        prefix = "segmenter."
+        weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        export_model(folder / MODEL, weights, parts.spec)
+        if keep == "all" or parts.cfg.tracking.run_id is None:
+            log_model(run.store, run.run_id, folder / MODEL)
+            shutil.rmtree(folder / MODEL)
+        best.unlink()
+    else:
+        shutil.rmtree(folder / CHECKPOINTS)
+
+
+def _write_result(folder: Path, result: RunResult) -> None:
+    aside = folder / "result.json.part"
+    aside.write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
+    aside.rename(folder / "result.json")
