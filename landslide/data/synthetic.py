@@ -1,9 +1,9 @@
-"""A seeded landslide dataset in the layout of Bijie's, with a DEM: for tests, demonstrations and first runs without data.
+"""A seeded landslide dataset in Bijie's layout, with a DEM: for tests, demonstrations and first runs without data.
 
 Each tile is a small piece of mountain country seen from above: a valley, fractal slopes, forest and grass, fields,
 a road along the contours, now and then a river or a village. Landslide scars start on steep ground and run downhill.
-Bare fields, clearings, quarries, gravel and road cuts are made of the *same* soil colours, so that no threshold on
-colour finds the scars: their shape, their texture and the ground that they lie on do.
+Bare fields, clearings, quarries, gravel and road cuts are made of the same soils, and the colours of scars overlap with
+theirs, so that no threshold on a channel or an index finds the scars: texture, shape and the lie of the ground do.
 
 Map of the file: counties, noise, terrain, plants, fields, bare ground, roads and rivers, scars, light, writing.
 
@@ -153,8 +153,9 @@ def _paint(albedo: Float, colour: Float, alpha: Float) -> None:
 class _Ground:
     """The lie of the land; every field is float32 ``(H, W)``.
 
-    ``dem`` is elevation; ``smooth`` the same without its small forms; ``down_x`` and ``down_y`` the downhill unit vector;
-    ``slope`` rise over run; ``along`` and ``across`` the coordinates of the valley, whose axis is ``across == 0``.
+    ``dem`` is elevation; ``smooth`` the same without its small forms; ``down_x`` and ``down_y`` the unit vector that
+    points downhill; ``slope`` rise over run; ``along`` and ``across`` the coordinates of the valley, whose axis is at
+    ``across == 0``.
     """
 
     dem: Float
@@ -167,7 +168,7 @@ class _Ground:
 
     @property
     def size_px(self) -> int:
-        return self.dem.shape[0]
+        return int(self.dem.shape[0])
 
 
 @lru_cache(maxsize=4)
@@ -198,8 +199,9 @@ def _terrain(rng: np.random.Generator, size_px: int, county: _County) -> _Ground
     extent = size_px * GSD_M
     along, across = _valley(rng, size_px)
     floor, cap = extent * rng.uniform(0.03, 0.10), extent * rng.uniform(0.25, 0.55)
-    away = np.maximum(np.abs(across) - np.float32(floor), 0)
-    away = away * away / (away + np.float32(0.06 * extent))  # so that the slope sets in without a crease
+    beyond = np.maximum(np.abs(across) - np.float32(floor), 0)
+    # so that the slope sets in without a crease
+    away = np.asarray(beyond * beyond / (beyond + np.float32(0.06 * extent)), dtype=np.float32)
     side = np.float32(_uniform(rng, county.grade) * cap) * np.tanh(away / np.float32(cap))
     taper = 0.12 + 0.88 * _ramp(away, 0, 0.15 * extent)
     spacing = extent * rng.uniform(0.25, 0.55)
@@ -239,10 +241,7 @@ class _Palette:
     mottle: Float
 
     def bare(self, rng: np.random.Generator, fresh: float = 0.0) -> Float:
-        """Bare ground ``(3, H, W)``; a ``fresh`` share of broken rock makes it greyer, hardly brighter on average.
-
-        Scars and all that resembles them draw from this one soil, with a jitter that outweighs the rock's share.
-        """
+        """Bare ground ``(3, H, W)`` of the tile's soil; a ``fresh`` share of broken rock makes it greyer."""
         tone = 1 + 0.02 * self.grain + 0.07 * self.mottle
         return _jitter(rng, self.soil + np.float32(fresh) * (_RUBBLE - self.soil), 0.10, 0.03)[:, None, None] * tone
 
@@ -291,13 +290,11 @@ def _fields(rng: np.random.Generator, ground: _Ground, county: _County, albedo: 
     mean = np.bincount(number.ravel(), wanted.ravel()) / np.maximum(np.bincount(number.ravel()), 1)
     score = mean[number].astype(np.float32)
     inside = score > _top_share(score, _uniform(rng, county.fields))
-    _paint(albedo, _crops(rng, number, short, long, palette), 0.95 * inside)
-    return inside
+    _paint(albedo, _crops(rng, number, short, palette), np.float32(0.95) * inside)
+    return np.asarray(inside)
 
 
-def _crops(
-    rng: np.random.Generator, number: npt.NDArray[np.int64], short: Float, long: Float, palette: _Palette
-) -> Float:
+def _crops(rng: np.random.Generator, number: npt.NDArray[np.int64], short: Float, palette: _Palette) -> Float:
     """Colour ``(3, H, W)`` of the parcels ``number``: crops, stubble or bare earth, some furrowed, with dark walls."""
     kinds = 64
     bare = rng.random(kinds) < rng.uniform(0.3, 0.6)
@@ -376,13 +373,24 @@ def _road(rng: np.random.Generator, ground: _Ground, albedo: Float, height: Floa
     rise_y, rise_x = np.gradient(climb, np.float32(GSD_M))
     above = (climb - level) / np.maximum(np.hypot(rise_x, rise_y), np.float32(0.06))
     half = rng.uniform(1.6, 3.6)
-    cut = _ramp(above, half - 1, half + 1) * _ramp(-above + 2 * palette.mottle, -half - rng.uniform(2, 12), -half)
+    above[_closed(np.abs(above) < half + 10)] = np.inf  # a ring round a knoll is no road
+    cut = _ramp(above, half - 1, half + 1) * _ramp(-above + 2 * palette.mottle, -half - rng.uniform(2, 8), -half)
     _paint(albedo, palette.bare(rng), cut * _ramp(palette.mottle, -0.6, 0.3))
     paving = _PAVING[rng.integers(2)] if rng.random() < 0.65 else palette.soil
     lane = _ramp(-np.abs(above), -half - 1.2, -half + 0.8)
     _paint(albedo, _jitter(rng, paving, 0.08, 0.02)[:, None, None] * (1 + 0.03 * palette.grain), lane)
     height *= 1 - np.maximum(lane, cut)
-    return above
+    return np.asarray(above, dtype=np.float32)
+
+
+def _closed(lines: Bool) -> Bool:
+    """The parts of ``lines`` ``(H, W)`` that do not reach the edge of the tile."""
+    label, number = ndimage.label(lines)
+    closed = np.ones(number + 1, dtype=np.bool_)
+    for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
+        closed[edge] = False
+    closed[0] = False
+    return np.asarray(closed[label])
 
 
 def _village(rng: np.random.Generator, ground: _Ground, albedo: Float, height: Float, near: Float) -> None:
@@ -439,13 +447,15 @@ def _runs(rng: np.random.Generator, ground: _Ground, length: float) -> Float:
     weight = np.zeros_like(ground.slope)
     weight[core] = np.maximum(ground.slope[core] - np.float32(_top_share(ground.slope, 0.4)), 1e-6)
     place = _places(rng, weight, _CANDIDATES)[:, ::-1].astype(np.float32)  # column, row
-    way, heading = [place], np.zeros_like(place)
+    way = [place]
+    heading = np.zeros_like(place)
     for _ in range(_STEPS - 1):
         column, row = np.clip(np.rint(place), 0, size_px - 1).astype(np.int64).T
         down = np.stack([ground.down_x[row, column], ground.down_y[row, column]], axis=1)
-        heading = 0.55 * heading + 0.45 * down
+        heading = np.asarray(0.55 * heading + 0.45 * down, dtype=np.float32)
         pace = np.clip(ground.slope[row, column] / 0.2, 0.15, 1.0)[:, None] * np.float32(length / (_STEPS - 1) / GSD_M)
-        place = place + pace * heading / np.maximum(np.hypot(*heading.T)[:, None], 1e-3)
+        step = pace * heading / np.maximum(np.hypot(*heading.T)[:, None], 1e-3)
+        place = np.asarray(place + step, dtype=np.float32)
         way.append(place)
     return np.stack(way).astype(np.float32)
 
@@ -531,13 +541,14 @@ def _paint_scar(
     """Lay bare soil over the scar: a steep crown, streaks down its length, rubble at the toe, sometimes new plants."""
     toe = _ramp(scar.progress, 0.55, 0.9)
     crown = _ramp(-scar.progress, -0.22, -0.05) * _ramp(-scar.depth, -0.2 * scar.width, 0)
+    rim = _ramp(-scar.depth, -4.0, -1.0)  # the low step down into the scar, in shade
     streaks = _streaks(rng, scar)
-    tone = 1 + 0.22 * (1 - 0.5 * toe) * streaks + (0.06 + 0.12 * toe) * palette.grain - 0.40 * crown
+    tone = 1 + 0.28 * (1 - 0.4 * toe) * streaks + (0.06 + 0.12 * toe) * palette.grain - 0.40 * crown - 0.18 * rim
     alpha = _ramp(scar.depth, -0.8, 0.8)
-    regrown = rng.uniform(0.3, 0.7) * _ramp(patches, 0.5, 1.3) if rng.random() < 0.3 else 0.0
+    regrown = rng.uniform(0.3, 0.7) * _ramp(patches, 0.5, 1.3) if rng.random() < 0.25 else 0.0
     alpha = alpha * np.float32(rng.uniform(0.9, 1.0)) * (1 - regrown)
-    _paint(albedo, palette.bare(rng, fresh=rng.uniform(0.45, 0.85)) * tone, alpha)
-    height += alpha * (0.50 * streaks + (0.35 + 0.5 * toe) * palette.grain - height)  # furrows and rubble cast shade
+    _paint(albedo, palette.bare(rng, fresh=rng.uniform(0.40, 0.75)) * tone, alpha)
+    height += alpha * (0.90 * streaks + (0.45 + 0.6 * toe) * palette.grain - height)  # furrows and rubble cast shade
 
 
 # ------------------------------------------------------------------------------------------------------------- light
@@ -555,7 +566,7 @@ def _photograph(rng: np.random.Generator, albedo: Float, surface: Float) -> Byte
     shade = _hillshade(surface, np.radians(rng.uniform(100, 175)), np.radians(rng.uniform(42, 68)))
     ambient = rng.uniform(0.30, 0.50)
     scene = albedo * np.float32(rng.uniform(0.70, 1.15)) * (np.float32(ambient) + np.float32(1 - ambient) * shade)
-    haze = rng.uniform(0, 0.35)
+    haze = rng.uniform(0, 0.28)
     veil = _jitter(rng, np.array([0.52, 0.56, 0.60], dtype=np.float32), 0.12, 0.02)
     scene += np.float32(haze) * (veil[:, None, None] - scene)
     scene *= (1 + 0.04 * rng.standard_normal(3).astype(np.float32))[:, None, None]
@@ -598,7 +609,7 @@ def synthesize_tile(seed: int, index: int, size_px: int, landslide: bool = True)
     county = _COUNTIES[_COUNTY_CYCLE[index % len(_COUNTY_CYCLE)]]
     ground = _terrain(rng, size_px, county)
     palette = _palette(rng, size_px, county)
-    outline = _noise(rng, size_px, size_px / 4, exponent=1.9)
+    outline = _noise(rng, size_px, size_px / 4, exponent=2.2)
     albedo, height = _scenery(rng, ground, county, palette, outline)
     scars = _scars(rng, ground, outline) if landslide else []
     for scar in scars:

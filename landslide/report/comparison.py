@@ -42,14 +42,14 @@ class Comparison:
         return summary.sentence(self.rows, self.objective)
 
     @property
-    def warnings(self) -> list[str]:
-        """What makes the comparison unfair or incomplete, a sentence each."""
+    def notes(self) -> list[str]:
+        """Why runs failed, and what makes the comparison unfair or incomplete, a sentence each."""
         broken = [
             f"{row.label.text}: {path} cannot be read and is left out."
             for row in self.rows
             for path in self.artifacts.get(row.run.id, Artifacts()).unreadable
         ]
-        return [*summary.warnings(self.rows), *broken]
+        return [*table.reasons(self.rows), *summary.warnings(self.rows), *broken]
 
     @property
     def caption(self) -> str:
@@ -72,9 +72,9 @@ class Comparison:
         return make_pictures(self.rows, self.artifacts, self.objective)
 
     def markdown(self) -> str:
-        """The result in words, the warnings and the table, as Markdown."""
+        """The result in words, the table and the notes, as Markdown."""
         escape = table.escape_markdown
-        notes = [f"- {escape(text)}" for text in (*table.reasons(self.rows), *self.warnings)]
+        notes = [f"- {escape(text)}" for text in self.notes]
         blocks = [escape(self.sentence), table.to_markdown(self.rows, self.columns).rstrip(), "\n".join(notes)]
         return "\n\n".join(block for block in (*blocks, escape(self.caption)) if block) + "\n"
 
@@ -84,20 +84,20 @@ class Comparison:
 
     def latex(self) -> str:
         """The table for a paper."""
-        notes = " ".join([self.sentence, *table.reasons(self.rows), *self.warnings])
-        return table.to_latex(self.rows, self.columns, above=self.caption, below=notes)
+        below = " ".join([self.sentence, *self.notes])
+        return table.to_latex(self.rows, self.columns, above=self.caption, below=below)
 
     def html(self) -> str:
         """A page that stands alone."""
         return page.render(self)
 
     def terminal(self, console: Console) -> None:
-        """Print the result in words, the table and the warnings."""
+        """Print the result in words, the table and the notes."""
         console.print(self.sentence, markup=False, highlight=False)
         console.print()
         table.print_table(console, self.rows, self.columns)
         console.print()
-        for text in (*table.reasons(self.rows), *self.warnings):
+        for text in self.notes:
             console.print(text, style="yellow", markup=False, highlight=False)
         console.print(self.caption, style="dim", markup=False, highlight=False)
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landslide.metrics import THRESHOLD_BIN, ratios
@@ -50,6 +51,8 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": INK,
 }
 _COLUMNS = 4
+_TRAINING: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.2}
+_VALIDATION: dict[str, Any] = {"linewidth": 1.8}
 _P = ParamSpec("_P")
 
 
@@ -123,6 +126,7 @@ def confusion_matrices_figure(counts: Mapping[str, npt.ArrayLike]) -> Figure:
         _draw_matrix(axis, np.asarray(values), label)
     for axis in axes[:, 0]:
         axis.set_ylabel("truth")
+        axis.set_yticks((0.5, 1.5), ("background", "landslide"), rotation=90, va="center")
     return figure
 
 
@@ -166,13 +170,17 @@ def loss_curves_figure(
     losses, objectives = axes[0::2].flat, axes[1::2].flat
     for top, bottom, colour, (label, history) in zip(losses, objectives, PALETTE, histories.items(), strict=False):
         top.set_title(_wrapped(label))
-        _draw(top, history["train/loss"], color=colour, linestyle=(0, (2, 1.5)), linewidth=1.2, label="training")
-        _draw(top, history["val/loss"], color=colour, linewidth=1.8, label="validation")
-        _draw(bottom, history[objective], color=colour, linewidth=1.8)
+        _draw(top, history["train/loss"], color=colour, **_TRAINING)
+        _draw(top, history["val/loss"], color=colour, **_VALIDATION)
+        _draw(bottom, history[objective], color=colour, **_VALIDATION)
         best = best_epochs.get(label)
         _draw(bottom, [point for point in history[objective] if point[0] == best], color=colour, marker="o")
     _share(axes, len(histories), names=("loss", objective))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    handles = [
+        Line2D([], [], color=INK, label="training", **_TRAINING),
+        Line2D([], [], color=INK, label="validation", **_VALIDATION),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -199,7 +207,7 @@ def tiles_figure(panels: Mapping[str, Panel]) -> Figure:
     """
     first = next(iter(panels.values()))
     rows, columns = len(first.tile_id), 2 + len(panels)
-    figure = Figure(figsize=(1.5 * columns, 1.72 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, 1.62 * rows + 0.75), layout="compressed")
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, tile in enumerate(first.tile_id):
         _bare(axes[row, 0], first.images[row], textwrap.shorten(tile, 24, placeholder="…"))
@@ -240,7 +248,7 @@ def _shape(models: int) -> tuple[int, int]:
 
 def _grid(models: int, *, width: float, height: float) -> tuple[Figure, npt.NDArray[Any]]:
     columns, bands = _shape(models)
-    figure = Figure(figsize=(width * columns + 0.3, height * bands), layout="constrained")
+    figure = Figure(figsize=(width * columns + 0.3, height * bands), layout="compressed")
     axes = figure.subplots(bands, columns, squeeze=False)
     for axis in axes.flat[models:]:
         axis.set_visible(False)
@@ -268,7 +276,7 @@ def _draw_matrix(axis: Axes, counts: npt.NDArray[np.int64], title: str) -> None:
     axis.set(aspect="equal", ylim=(2, 0), xlabel="prediction")
     axis.set_title(_wrapped(title))
     axis.set_xticks((0.5, 1.5), ("background", "landslide"))
-    axis.set_yticks((0.5, 1.5), ("background", "landslide"), rotation=90, va="center")
+    axis.set_yticks(())
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 

@@ -62,8 +62,8 @@ def _tiles(panels: Mapping[str, figures.Panel | None], note: str) -> Picture | N
     return Picture(
         "tiles",
         "The same tiles, seen by every model",
-        f"White: landslide found. Orange: false alarm. Blue: missed. Tiles: {rule}.{note}",
-        f"Image, truth and prediction of {', '.join(there)} for a few validation tiles, with F1 of each tile.",
+        f"F1 of each tile is under its prediction; the table pools the pixels of all validation tiles.{note}",
+        f"Image, truth and prediction of {', '.join(there)}, with F1 of each tile. Tiles: {rule}.",
         figures.tiles_figure(there),
         photographic=True,
     )

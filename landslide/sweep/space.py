@@ -33,37 +33,30 @@ def grid(overrides: Sequence[Override], groups: Sequence[str]) -> list[TrialPlan
     Raises:
         ConfigError: for an interval, which has no end of values to try.
     """
-    values: dict[str, list[str]] = {}
-    varied: list[str] = []
+    choices: dict[str, list[str]] = {}
     for override in overrides:
-        key = override.get_key_element()
-        values[key] = _values(override)
-        if override.is_sweep_override() and key not in varied:
-            varied.append(key)
-    names = [key for key in varied if len(values[key]) > 1]
+        choices[override.get_key_element()] = _choices(override)
+    varied = [key for key, options in choices.items() if len(options) > 1]
     plans = []
-    for number, chosen in enumerate(itertools.product(*values.values())):
-        point = dict(zip(values, chosen, strict=True))
-        name = " ".join(_short(key, point[key], groups) for key in names)
-        plans.append(TrialPlan(number, [_override(key, value) for key, value in point.items()], name))
+    for number, chosen in enumerate(itertools.product(*choices.values())):
+        point = dict(zip(choices, chosen, strict=True))
+        name = " ".join(_short(key, point[key], groups) for key in varied)
+        plans.append(TrialPlan(number, list(chosen), name))
     return plans
 
 
-def _values(override: Override) -> list[str]:
+def _choices(override: Override) -> list[str]:
     if not override.is_sweep_override():
-        return [override.get_value_element_as_str()]
+        return [str(override.input_line)]
     if not override.is_discrete_sweep():
         raise ConfigError(
             f"{override.input_line}: an interval has no list of values. Give a comma list, choice(...) or range(...)."
         )
-    return [str(value) for value in override.sweep_string_iterator()]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def _override(key: str, value: str) -> str:
-    return key if key.startswith("~") and not value else f"{key}={value}"
-
-
-def _short(key: str, value: str, groups: Sequence[str]) -> str:
+def _short(key: str, override: str, groups: Sequence[str]) -> str:
+    value = override.split("=", maxsplit=1)[1]
     return value if key in groups else f"{key.rsplit('.', 1)[-1]}={value}"
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
@@ -86,13 +85,7 @@ def sweep(
 def _plan(arguments: list[str], params: Mapping[str, Any], context: HydraContext) -> list[TrialPlan]:
     loader = context.config_loader
     overrides = OverridesParser.create(config_loader=loader).parse_overrides([*describe(params), *arguments])
-    keys = [override.get_key_element() for override in overrides]
-    groups = [key for key in keys if loader.list_groups("") and _is_group(loader, key)]
-    return grid(overrides, groups)
-
-
-def _is_group(loader: Any, key: str) -> bool:
-    return bool(loader.get_group_options(key, ObjectType.CONFIG)) if key.isidentifier() else False
+    return grid(overrides, groups=loader.list_groups(""))
 
 
 def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: DictConfig) -> list[DictConfig]:

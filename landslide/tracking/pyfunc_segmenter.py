@@ -25,8 +25,8 @@ class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.segmenter.load_state_dict(load_file(context.artifacts["weights.safetensors"]))
         self.segmenter.eval()
 
-    # MLflow reads type hints of model_input as a schema of rows, which an array of images is not
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # a bare ndarray: MLflow reads any other type hint of model_input as a schema of rows
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # type: ignore[type-arg]
         """Probability of landslide for each pixel.
 
         Args:

@@ -162,7 +162,7 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
     history = History(checkpoint, tracked.log_metrics)
     progress = ProgressDisplay(console, history, cfg.objective.metric)
     try:
-        with _quiet():
+        with quiet():
             trainer = build_trainer(parts, [history, progress, checkpoint], folder)
             trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=cfg.ckpt_path, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
@@ -214,7 +214,7 @@ def _make_scheduler(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_ste
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence what Lightning tells newcomers, and what is decided on purpose here."""
     for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

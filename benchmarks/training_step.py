@@ -1,0 +1,170 @@
+"""A training step of the whole program against a bare PyTorch loop, in turn, in one process.
+
+    make bench                                    the four networks, ResNet-50, 256 px, batch 8
+    python benchmarks/training_step.py --arch unet --rounds 3
+
+Three ways to train the same network on the same tiles take turns, a few steps each, round after round, so that a
+machine whose speed drifts slows all three:
+
+    landslide   the program: tile cache, augmentation, Lightning, its callbacks, metrics and MLflow
+    defaults    a bare loop as a tutorial writes it: fp32, contiguous, an optimizer that is not fused
+    settings    a bare loop with what `landslide` chose: precision, memory format, fused optimizer
+
+Batches of the bare loops lie ready in memory and are never augmented. Printed are medians over steps, and ratios of
+the medians round by round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from rich.console import Console
+
+from landslide.config import register
+from landslide.tracking.run import create_run, open_run
+from landslide.training import run as training
+from landslide.training.history import History
+from landslide.training.progress import ProgressDisplay
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+ARCHITECTURES = ("unet", "linknet", "pspnet", "fpn")
+
+
+class StepClock(Callback):
+    """Seconds from the end of one training step to the end of the next, so data and hooks are inside.
+
+    Args:
+        steps: after so many, ``between`` is called, and its time is in no step.
+        between: what takes its turn meanwhile.
+    """
+
+    def __init__(self, steps: int, between: Callable[[], None]) -> None:
+        self.steps, self.between = steps, between
+        self.rounds: list[list[float]] = []
+        self._last = 0.0
+        self._current: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._current, self._last = [], time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        now = time.perf_counter()
+        self._current.append(now - self._last)
+        if len(self._current) == self.steps:
+            self.rounds.append(self._current)
+            self.between()
+            self._current = []
+        self._last = time.perf_counter()
+
+
+def bare_loop(parts: training.Parts, network: torch.nn.Module, batch_size: int, *, settings: bool) -> Iterator[float]:
+    """Train for ever on batches that lie ready; yields the seconds of each step."""
+    layout = torch.channels_last if settings and parts.hardware.channels_last else torch.contiguous_format
+    network = network.to(memory_format=layout).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=settings or None)
+    amp = settings and parts.hardware.precision == "bf16"
+    loss_of = training.instantiate(parts.cfg.loss)
+    data = parts.data.train_tiles
+    batches = [data[list(range(i, i + batch_size))] for i in range(0, 4 * batch_size, batch_size)]
+    ready = [
+        (batch["image"].float().contiguous(memory_format=layout), batch["mask"].unsqueeze(1).float())
+        for batch in batches
+    ]
+    while True:
+        for image, target in ready:
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+                logits = network(image)
+            loss = loss_of(logits.float(), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield time.perf_counter() - start
+
+
+def configure(arch: str, arguments: argparse.Namespace, folder: Path) -> DictConfig:
+    tiles = arguments.batch_size * arguments.steps
+    overrides = [
+        f"arch={arch}",
+        "encoder=resnet50",
+        "encoder.weights=null",
+        f"data.image_size={arguments.image_size}",
+        f"data.batch_size={arguments.batch_size}",
+        f"data.root={folder / 'tiles'}",
+        f"data.cache_dir={folder / 'cache'}",
+        f"data.generate={{count: {tiles + arguments.batch_size}, non_landslide: 0, size_px: 128, seed: 0}}",
+        f"data.split={{train: {tiles}, val: {arguments.batch_size}, seed: 0}}",
+        f"trainer.max_epochs={arguments.rounds + 1}",  # the first one warms up
+        f"tracking.uri=sqlite:///{folder / 'mlflow.db'}",
+    ]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides)
+
+
+def measure(arch: str, arguments: argparse.Namespace, folder: Path) -> dict[str, list[list[float]]]:
+    """Seconds of each step: by way, by round."""
+    cfg = configure(arch, arguments, folder)
+    parts = training.prepare(cfg)
+    loops = {
+        "defaults": bare_loop(parts, training.prepare(cfg).segmenter, arguments.batch_size, settings=False),
+        "settings": bare_loop(parts, training.prepare(cfg).segmenter, arguments.batch_size, settings=True),
+    }
+    seconds: dict[str, list[list[float]]] = {name: [] for name in loops}
+
+    def others() -> None:
+        for name, loop in loops.items():
+            seconds[name].append([next(loop) for _ in range(arguments.steps)])
+
+    clock = StepClock(arguments.steps, others)
+    run_id = create_run(parts.store, "benchmark", arch, {})
+    console = Console(quiet=True)
+    with open_run(parts.store, run_id) as tracked:
+        checkpoint = ModelCheckpoint(folder / arch, monitor="val/f1", mode="max", save_last=True)
+        history = History(checkpoint, tracked.log_metrics)
+        callbacks = [history, ProgressDisplay(console, history, "val/f1"), clock, checkpoint]
+        trainer = training.build_trainer(parts, callbacks, folder)
+        trainer.fit(training.build_module(parts), datamodule=parts.data)
+    seconds["landslide"] = clock.rounds
+    return {name: rounds[1:] for name, rounds in seconds.items()}
+
+
+def report(arch: str, seconds: dict[str, list[list[float]]], batch_size: int) -> str:
+    medians = {name: [statistics.median(steps) for steps in rounds] for name, rounds in seconds.items()}
+    speed = {name: batch_size / statistics.median(values) for name, values in medians.items()}
+    ratio = {
+        name: statistics.median(a / b for a, b in zip(medians[name], medians["landslide"], strict=True))
+        for name in ("defaults", "settings")
+    }
+    return (
+        f"{arch:8} {speed['landslide']:9.2f} {speed['defaults']:9.2f} {speed['settings']:9.2f}"
+        f" {ratio['defaults']:12.2f} {100 * (1 / ratio['settings'] - 1):+17.1f} %"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", nargs="+", default=ARCHITECTURES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="of each way in a round")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--image-size", type=int, default=256)
+    arguments = parser.parse_args()
+    register()
+    print("images/s  landslide  defaults  settings  times defaults  slower than settings", flush=True)
+    with tempfile.TemporaryDirectory() as name, training.quiet():
+        for arch in arguments.arch:
+            print(report(arch, measure(arch, arguments, Path(name)), arguments.batch_size), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The ``landslide`` command and ``train.py``, as a person types them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from landslide.cli.main import main
+from tests.conftest import ROOT, train
+
+
+def landslide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("landslide")), *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ)
+    )
+
+
+def test_help_names_every_command_and_how_to_train(tmp_path: Path) -> None:
+    done = landslide(tmp_path, "--help")
+    assert done.returncode == 0
+    for word in ("compare", "ui", "data", "train.py -m arch=unet,linknet,pspnet,fpn"):
+        assert word in done.stdout
+
+
+def test_synthesize_writes_a_dataset_that_train_can_use(tmp_path: Path) -> None:
+    done = landslide(tmp_path, "data", "synthesize", "tiles", "--count", "3", "--size", "64", "--non-landslide", "1")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "tiles" / "landslide" / "image").glob("*.png"))) == 3
+    assert "data.root=tiles" in done.stdout
+
+
+def test_synthesize_refuses_a_folder_that_is_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    assert main(["data", "synthesize", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("command", [["ui"], ["compare", "0123"]])
+def test_reading_where_nothing_was_trained_makes_no_database(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert main(command) == 2
+    assert "Train first" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:
+    done = train(tmp_path, "--help")
+    assert done.returncode == 0
+    for line in ("arch: fpn, linknet, pspnet, unet", "data: bijie, synthetic", "experiment: bijie_cpu, paper"):
+        assert line in done.stdout
+
+
+def test_cfg_job_shows_the_run_without_starting_it(tmp_path: Path) -> None:
+    done = train(tmp_path, "--cfg", "job", "experiment=paper")
+    assert done.returncode == 0
+    assert "max_epochs: 100" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_dataset_is_told_in_a_sentence_with_status_2(tmp_path: Path) -> None:
+    done = train(tmp_path, "data=bijie", "data.root=nowhere", "encoder=resnet18")
+    assert done.returncode == 2
+    assert done.stderr.startswith("train.py: data.root=nowhere: no Bijie dataset there")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("mlruns/artifacts/*"))
+
+
+def test_training_works_from_any_folder(tiny: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, *tiny, "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+    assert not (ROOT / "mlflow.db").exists()

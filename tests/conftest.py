@@ -1,0 +1,82 @@
+"""What most tests need: a small dataset, and the smallest run there is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from landslide.config import register
+from landslide.data.synthetic import synthesize
+
+ROOT = Path(__file__).resolve().parents[1]
+TILES = {"count": 24, "non_landslide": 0, "size_px": 64, "seed": 0}
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_tracking_uri() -> Iterator[None]:
+    """MLflow keeps the store of the last run in the environment; the next test stands in another folder."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 synthetic tiles of 64 px in the Bijie layout."""
+    return synthesize(tmp_path_factory.mktemp("dataset") / "tiles", **TILES)
+
+
+@pytest.fixture(scope="session")
+def tiny(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides of a run that takes a second: two epochs of a network of 0.1 million parameters."""
+    return [
+        "encoder.name=tu-test_resnet",
+        f"data.root={dataset}",
+        f"data.generate={{count: {TILES['count']}, non_landslide: 0, size_px: {TILES['size_px']}, seed: 0}}",
+        f"data.cache_dir={tmp_path_factory.getbasetemp() / 'cache'}",
+        "data.image_size=64",
+        "data.batch_size=8",
+        "data.split={train: 16, val: 8, seed: 0}",
+        "trainer.max_epochs=2",
+        "trainer.threads=1",
+    ]
+
+
+def compose_run(*overrides: str) -> DictConfig:
+    """The config of a run, as the command line would compose it."""
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@contextmanager
+def standing_in(folder: Path) -> Iterator[Path]:
+    """Another working folder for a while, for session fixtures, which cannot use monkeypatch."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+def train(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )

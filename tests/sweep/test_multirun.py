@@ -1,0 +1,127 @@
+"""The main job through the real command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import ROOT, train
+
+
+class Multirun(NamedTuple):
+    folder: Path
+    status: int
+    output: str
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
+
+    def runs(self) -> tuple[Any, list[Any]]:
+        found = self.client.search_runs(["1"], order_by=["attributes.start_time ASC"])
+        (parent,) = [run for run in found if run.data.tags["landslide.kind"] == "multirun"]
+        children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        assert len(found) == 1 + len(children)
+        return parent, sorted(children, key=lambda run: int(run.data.tags["landslide.trial"]))
+
+
+@pytest.fixture(scope="module")
+def one_fails(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Multirun]:
+    """LinkNet cannot take 72 px and fails; U-Net can, and U-Net at both sizes goes on."""
+    folder = tmp_path_factory.mktemp("multirun")
+    done = train(folder, "-m", *tiny, "arch=linknet,unet", "data.image_size=72,64")
+    yield Multirun(folder, done.returncode, done.stdout + done.stderr)
+
+
+def test_a_failed_model_is_shown_with_its_reason_and_the_others_go_on(one_fails: Multirun) -> None:
+    parent, children = one_fails.runs()
+    assert one_fails.status == 1, one_fails.output
+    assert [run.info.status for run in children] == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
+    assert "needs a multiple of 32" in children[0].data.tags["landslide.failure"]
+    assert parent.info.status == "FINISHED"
+    assert "needs a multiple of 32" in parent.data.tags["mlflow.note.content"]
+    assert "Traceback" not in one_fails.output
+
+
+def test_the_parent_carries_the_comparison_in_every_form(one_fails: Multirun) -> None:
+    parent, _ = one_fails.runs()
+    there = {file.path for file in one_fails.client.list_artifacts(parent.info.run_id)}
+    assert {f"comparison.{form}" for form in ("html", "md", "csv", "tex")} <= there
+    figures = {file.path for file in one_fails.client.list_artifacts(parent.info.run_id, "figures")}
+    assert {"figures/confusion_matrices.png", "figures/loss_curves.png", "figures/tiles.png"} <= figures
+    assert "U-Net" in parent.data.tags["mlflow.note.content"]
+
+
+def test_one_trial_is_one_run_and_one_folder_of_the_same_number(one_fails: Multirun) -> None:
+    _, children = one_fails.runs()
+    (sweep,) = one_fails.folder.glob("mlruns/outputs/*/*")
+    for number, run in enumerate(children):
+        assert run.data.tags["landslide.trial"] == str(number)
+        overrides = (sweep / str(number) / ".hydra" / "overrides.yaml").read_text()
+        assert f"tracking.run_id={run.info.run_id}" in overrides
+
+
+def test_only_the_best_run_of_each_architecture_keeps_its_model(one_fails: Multirun) -> None:
+    _, children = one_fails.runs()
+    finished = [run for run in children if run.info.status == "FINISHED"]
+    kept = {run.info.run_id for run in finished if run.outputs.model_outputs}
+    expected = set()
+    for arch in ("linknet", "unet"):
+        of_arch = [run for run in finished if run.data.params["arch.name"] == arch]
+        expected.add(max(of_arch, key=lambda run: run.data.metrics["best/f1"]).info.run_id)
+    assert kept == expected
+    (sweep,) = one_fails.folder.glob("mlruns/outputs/*/*")
+    for number, run in enumerate(children):
+        assert (sweep / str(number) / "checkpoints").exists() == (run.info.run_id in kept)
+        assert not (sweep / str(number) / "model").exists()
+
+
+def test_a_wrong_value_is_found_before_the_first_trial(tiny: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *tiny, "data.batch_size=4,0")
+    assert done.returncode == 2
+    assert "data.batch_size=0: must be 1 or more" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_architecture_is_found_before_the_first_trial(tiny: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *tiny, "arch=unet,unett")
+    assert done.returncode == 1  # Hydra's own refusal
+    assert "Could not find 'arch/unett'" in done.stderr
+    assert not list(tmp_path.glob("mlruns/outputs/*/*/0"))
+
+
+def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_finished(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    endless = ["trainer.max_epochs=1,100000", "tracking.keep_models=none"]
+    command = [sys.executable, "-u", str(ROOT / "train.py"), "-m", *tiny, *endless]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "2/100000" in line.replace(" ", ""):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output += process.communicate(timeout=120)[0]
+    multirun = Multirun(tmp_path, process.returncode, output)
+    parent, children = multirun.runs()
+    assert process.returncode == 130, output
+    assert [run.info.status for run in (parent, *children)] == ["KILLED", "FINISHED", "KILLED"]
+    assert "U-Net" in output.split("Interrupted", maxsplit=1)[1]
+    assert "Traceback" not in output
+    (sweep,) = tmp_path.glob("mlruns/outputs/*/*")
+    assert (sweep / "1" / "checkpoints" / "last.ckpt").is_file()

@@ -1,0 +1,172 @@
+"""One run from config to MLflow, with everything real."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from PIL import Image
+from sklearn.metrics import confusion_matrix, f1_score
+
+from landslide.errors import ConfigError, TrainingDiverged
+from landslide.training.run import RunResult, run
+from tests.conftest import compose_run, standing_in
+
+
+class Finished(NamedTuple):
+    result: RunResult
+    client: MlflowClient
+    folder: Path
+
+    def artifact(self, name: str) -> Path:
+        return Path(self.client.download_artifacts(self.result.run_id, name))
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    with standing_in(tmp_path_factory.mktemp("finished")) as folder:
+        result = run(compose_run(*tiny, "trainer.precision=32"), folder / "out")
+        yield Finished(result, MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db"), folder)
+
+
+def truth(finished: Finished, dataset: Path) -> dict[str, np.ndarray[Any, Any]]:
+    split = json.loads(finished.artifact("split.json").read_text())
+    masks = {name: np.asarray(Image.open(dataset / "landslide" / "mask" / f"{name}.png")) > 0 for name in split["val"]}
+    assert len(masks) == 8
+    return masks
+
+
+def test_a_run_logs_a_point_an_epoch_of_losses_metrics_and_times(finished: Finished) -> None:
+    for key in ("train/loss", "val/loss", "val/accuracy", "val/f1", "val/iou", "time/epoch_s", "time/images_per_s"):
+        history = finished.client.get_metric_history(finished.result.run_id, key)
+        assert [point.step for point in history] == [1, 2], key
+        assert all(math.isfinite(point.value) for point in history)
+
+
+def test_the_stored_histograms_agree_with_scikit_learn_on_the_stored_maps(finished: Finished, dataset: Path) -> None:
+    masks = truth(finished, dataset)
+    for which in ("best", "last"):
+        stored = np.load(finished.artifact(f"validation/{which}.npz"), allow_pickle=False)
+        for row, name in enumerate(stored["tile_id"].tolist()):
+            predicted = stored["probability"][row] >= 128
+            tn, fp, fn, tp = confusion_matrix(masks[name].ravel(), predicted.ravel(), labels=[False, True]).ravel()
+            assert stored["counts"][row].tolist() == [tp, fp, fn, tn]
+        assert stored["histograms"].sum() == 8 * 64 * 64
+        assert stored["histograms"].dtype == np.int64
+
+
+def test_the_logged_f1_is_pooled_over_pixels(finished: Finished, dataset: Path) -> None:
+    masks = truth(finished, dataset)
+    stored = np.load(finished.artifact("validation/last.npz"), allow_pickle=False)
+    pooled_truth = np.stack([masks[name] for name in stored["tile_id"].tolist()]).ravel()
+    expected = f1_score(pooled_truth, (stored["probability"] >= 128).ravel())
+    metrics = finished.client.get_run(finished.result.run_id).data.metrics
+    assert metrics["last/f1"] == pytest.approx(expected, abs=1e-12)
+    assert metrics["val/f1"] == pytest.approx(expected, abs=1e-6)  # Lightning hands it on in float32
+
+
+def test_the_score_is_the_best_epochs_objective(finished: Finished) -> None:
+    history = finished.client.get_metric_history(finished.result.run_id, "val/f1")
+    best = max(history, key=lambda point: point.value)
+    assert (finished.result.score, finished.result.epoch) == (pytest.approx(best.value), best.step)
+    assert finished.client.get_run(finished.result.run_id).data.metrics["best/epoch"] == best.step
+
+
+def test_a_run_says_what_made_it(finished: Finished) -> None:
+    stored = finished.client.get_run(finished.result.run_id)
+    environment = json.loads(finished.artifact("environment.json").read_text())
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params["arch.name"] == "unet"
+    assert stored.data.params["data.split.train"] == "16"
+    assert stored.data.tags["landslide.precision"] == "32"
+    assert torch.__version__.startswith(environment["packages"]["torch"])
+    (dataset_input,) = stored.inputs.dataset_inputs
+    assert stored.data.tags["landslide.data_digest"].startswith(dataset_input.dataset.digest)
+    assert "max_epochs: 2" in finished.artifact("config.yaml").read_text()
+
+
+def test_the_confusion_matrix_is_there_as_picture_table_and_json(finished: Finished) -> None:
+    folder = finished.artifact("confusion_matrix")
+    facts = json.loads((folder / "best.json").read_text())
+    rows = list(csv.reader(io.StringIO((folder / "best.csv").read_text())))
+    assert sum(facts["pixels"].values()) == 8 * 64 * 64
+    assert [int(value) for value in rows[2][1:]] == [facts["pixels"]["FN"], facts["pixels"]["TP"]]
+    assert Image.open(folder / "best.png").width > 200
+
+
+def test_the_best_model_loads_without_unpickling_and_predicts_what_validation_saw(
+    finished: Finished, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(f"sqlite:///{finished.folder}/mlruns/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"runs:/{finished.result.run_id}/model")
+    stored = np.load(finished.artifact("validation/best.npz"), allow_pickle=False)
+    names = stored["tile_id"].tolist()
+    images = np.stack([np.asarray(Image.open(dataset / "landslide" / "image" / f"{name}.png")) for name in names])
+    probability = model.predict(images)
+    assert probability.shape == (8, 64, 64)
+    assert np.abs(probability * 256 - stored["probability"]).max() < 1.5  # one bin, and rounding
+
+
+def test_what_is_kept_on_disk_is_the_last_checkpoint_and_the_result(finished: Finished) -> None:
+    kept = sorted(path.relative_to(finished.folder / "out").as_posix() for path in (finished.folder / "out").rglob("*"))
+    assert kept == ["checkpoints", "checkpoints/last.ckpt", "result.json"]
+    assert json.loads((finished.folder / "out" / "result.json").read_text())["run_id"] == finished.result.run_id
+
+
+def test_no_model_is_kept_where_none_is_wanted(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(compose_run(*tiny, "tracking.keep_models=none", "trainer.max_epochs=1"), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["result.json"]
+    assert MlflowClient().get_run(result.run_id).outputs.model_outputs == []
+
+
+def test_the_same_seed_gives_the_same_numbers(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = [
+        run(compose_run(*tiny, f"seed={seed}"), tmp_path / name).score for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+    ]
+    assert scores[0] == scores[1] != scores[2]
+
+
+def test_a_loss_that_is_no_number_fails_the_run_and_names_the_epoch(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingDiverged, match="epoch 1"):
+        run(compose_run(*tiny, "optimizer.lr=1e38", "scheduler=none"), tmp_path / "out")
+    (stored,) = MlflowClient().search_runs(["1"])
+    assert stored.info.status == "FAILED"
+    assert "train/loss is nan" in stored.data.tags["landslide.failure"]
+    assert [file.path for file in MlflowClient().list_artifacts(stored.info.run_id) if file.path == "traceback.txt"]
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_before_mlflow_has_a_run(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"data\.image_size=70.*for example 64"):
+        run(compose_run(*tiny, "arch=linknet", "data.image_size=70"), tmp_path / "out")
+    experiments = MlflowClient().search_experiments()
+    assert not [run for found in experiments for run in MlflowClient().search_runs([found.experiment_id])]
+
+
+@pytest.mark.parametrize("setting", ["dropout=0.3", "label_smoothing=0.1", "weight_decay=0.1", "augmentation=0"])
+def test_every_regularisation_can_be_had_alone(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone = ["regularization=none", f"regularization.{setting}", "tracking.keep_models=none"]
+    assert math.isfinite(run(compose_run(*tiny, *alone, "trainer.max_epochs=1"), tmp_path / "out").score)
