@@ -305,13 +305,6 @@ def test_a_seed_that_no_generator_takes_is_refused(key: str, seed: int, run: Dic
     assert refusal(run).startswith(f"{key}={seed}")
 
 
-@pytest.mark.parametrize("part", ["train", "val"])
-@pytest.mark.parametrize("value", [NAN, INF, 12.5])
-def test_a_part_of_the_split_that_is_no_count_and_no_share_is_refused(part: str, value: float, run: DictConfig) -> None:
-    run.data.split[part] = value
-    assert refusal(run).startswith(f"data.split.{part}={value}")
-
-
 def test_a_layout_that_nobody_reads_is_refused(run: DictConfig) -> None:
     run.data.layout = "geotiff"
     message = refusal(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from landslide.report.runs import Run
 
@@ -28,11 +28,8 @@ class Label:
     """The same without the seed: repeats of one model share it."""
     settings: Mapping[str, str]
     """By param: what this run does not share with all others."""
-
-    @property
-    def tells_all(self) -> bool:
-        """Whether the text names every setting; it would be too long where many differ."""
-        return len(self.settings) <= _MOST_IN_LABEL
+    described: str
+    """The settings in words where the text leaves them out because they are many; else empty."""
 
 
 def label_runs(runs: Sequence[Run]) -> list[Label]:
@@ -40,11 +37,10 @@ def label_runs(runs: Sequence[Run]) -> list[Label]:
     keys = _settings(runs)
     drafts = [_label(run, keys) for run in runs]
     common = Counter(draft.text for draft in drafts)
-    labels = [
-        Label(f"{draft.text} {_number(run)}", draft.model, draft.settings) if common[draft.text] > 1 else draft
+    return [
+        replace(draft, text=f"{draft.text} {_number(run)}") if common[draft.text] > 1 else draft
         for run, draft in zip(runs, drafts, strict=True)
     ]
-    return labels
 
 
 def _settings(runs: Sequence[Run]) -> dict[str, str]:
@@ -78,24 +74,21 @@ def _last_part(key: str) -> str:
 def _label(run: Run, keys: Mapping[str, str]) -> Label:
     settings = {key: run.params[key] for key in keys if key in run.params}
     name = run.params.get("arch.name") or run.name or "run"
-    parts = {key: _part(key, keys[key], value) for key, value in settings.items()}
-    if len(parts) > _MOST_IN_LABEL:
-        parts = {}
-    start = _ARCHITECTURES.get(name, name)
-    model = [text for key, text in parts.items() if key != _LAST]
-    return Label(", ".join([start, *parts.values()]), ", ".join([start, *model]), settings)
+    model = _ARCHITECTURES.get(name, name)
+    words = {key: _words(key, keys[key], value) for key, value in settings.items()}
+    if len(keys) > _MOST_IN_LABEL:
+        return Label(model, model, settings, ", ".join(words.values()))
+    but_seed = [text for key, text in words.items() if key != _LAST]
+    return Label(", ".join([model, *words.values()]), ", ".join([model, *but_seed]), settings, "")
 
 
-def _part(key: str, short: str, value: str) -> str:
-    return rounded(value) if key.endswith(".name") else f"{short} {rounded(value)}"
-
-
-def rounded(value: str) -> str:
-    """A param as it is read: ``0.00123456`` is ``0.00123``, whole numbers and words stay."""
+def _words(key: str, short: str, value: str) -> str:
+    """``optimizer.lr`` of 0.00123456 is ``lr 0.00123``; a name stands alone; whole numbers and words stay."""
     try:
-        return value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
+        value = value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
     except ValueError:
-        return value
+        pass
+    return value if key.endswith(".name") else f"{short} {value}"
 
 
 def _number(run: Run) -> str:

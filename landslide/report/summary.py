@@ -88,7 +88,7 @@ def _trust(ranked: Sequence[Row], objective: Objective) -> str:
         f"{names[key]} {mean(repeated[key]):.4f} (SD {stdev(repeated[key]):.4f}, {len(repeated[key])} runs)"
         for key in order
     ]
-    return f"Over seeds, the mean is {_listed(means)}."
+    return f"Mean over seeds: {_listed(means)}."
 
 
 def _unfinished(rows: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from landslide.report.labels import Label, label_runs, rounded
+from landslide.report.labels import Label, label_runs
 from landslide.report.runs import Objective, Run
 
 MISSING = "–"
@@ -70,8 +70,8 @@ def make_rows(runs: Sequence[Run], objective: Objective) -> tuple[Row, ...]:
 def make_columns(rows: Sequence[Row], objective: Objective) -> list[Column]:
     """The columns that these rows need."""
     columns = [Column("model", "Model", lambda row: row.label.text, numeric=False)]
-    if not all(row.label.tells_all for row in rows):
-        columns.append(Column("settings", "Settings", _settings, numeric=False))
+    if any(row.label.described for row in rows):
+        columns.append(Column("settings", "Settings", lambda row: row.label.described, numeric=False))
     if objective.metric.removeprefix("val/") not in RATIOS:
         columns.append(_number("objective", objective.metric, "{:.4f}", larger_is_better=objective.maximize))
     columns += [_number(key, heading, "{:.4f}", larger_is_better=True) for key, heading in RATIOS.items()]
@@ -246,10 +246,6 @@ def _number(key: str, heading: str, form: str, *, larger_is_better: bool | None 
         lambda row: form.format(row.numbers[key]) if key in row.numbers else MISSING,
         larger_is_better,
     )
-
-
-def _settings(row: Row) -> str:
-    return ", ".join(f"{key} {rounded(value)}" for key, value in row.label.settings.items())
 
 
 def _epochs(row: Row) -> str:

@@ -26,7 +26,7 @@ class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.segmenter.eval()
 
     # a bare ndarray: MLflow reads any other type hint of model_input as a schema of rows
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # type: ignore[type-arg]
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Probability of landslide for each pixel.
 
         Args:

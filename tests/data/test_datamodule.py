@@ -27,15 +27,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, t
     return root, write_dataset(root, [(SIDE, SIDE)] * (TRAIN + VAL))
 
 
-def config(root: Path, **values: Any) -> DictConfig:
+def config(folder: Path, **values: Any) -> DictConfig:
     given = {
         "name": "test",
         "layout": "bijie",
-        "root": str(root),
+        "root": str(folder),
         "image_size": SIDE,
         "batch_size": 4,
         "split": SplitConfig(train=TRAIN, val=VAL, seed=0),
-        "cache_dir": str(root / "cache"),
+        "cache_dir": str(folder / "cache"),
     }
     cfg = OmegaConf.structured(DataConfig(**(given | values)))
     assert isinstance(cfg, DictConfig)
@@ -258,9 +258,7 @@ def test_a_dataset_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_home_folder_is_written_as_a_tilde(
-    written: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_folder_is_written_as_a_tilde(written: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(written[0].parent))
     cfg = config(written[0], root=f"~/{written[0].name}", cache_dir="~/tilde-cache")
     assert len(open_dataset(cfg)) == TRAIN + VAL

@@ -1,0 +1,252 @@
+"""The network: raw pixels in, logits of the same size out, and arguments that are understood or refused."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landslide.errors import ConfigError, WeightsError
+from landslide.models.segmenter import Segmenter, build_segmenter, require_fitting_size
+
+FOUR = ["unet", "linknet", "pspnet", "fpn"]
+TINY = "tu-test_resnet"
+
+
+def built(arch: str = "unet", *, dropout: float | None = None, bands: int = 3, **arguments: Any) -> Segmenter:
+    torch.manual_seed(0)
+    encoder = {"encoder_name": TINY, "encoder_weights": None}
+    encoder |= {key: arguments.pop(key) for key in list(arguments) if key in encoder}
+    return build_segmenter(
+        arch={"name": arch, **arguments}, mean=[0.5] * bands, std=[0.25] * bands, dropout=dropout, **encoder
+    )
+
+
+def refusal(arch: str = "unet", **arguments: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        built(arch, **arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def image(side: int = 64, bands: int = 3, number: int = 2) -> torch.Tensor:
+    """uint8, ``(N, C, H, W)``."""
+    pixels = np.random.default_rng(0).integers(0, 256, (number, bands, side, side), dtype=np.uint8)
+    return torch.from_numpy(pixels)
+
+
+def rates(segmenter: Segmenter) -> list[float]:
+    """Of every dropout layer outside the encoder."""
+    network: Any = segmenter.net
+    inside = {id(module) for module in network.encoder.modules()}
+    kinds = (nn.Dropout, nn.Dropout2d)
+    return [module.p for module in network.modules() if isinstance(module, kinds) and id(module) not in inside]
+
+
+# ------------------------------------------------------------------------------------------------------------- logits
+@pytest.mark.parametrize("arch", FOUR)
+@pytest.mark.parametrize("side", [32, 64, 96])
+def test_logits_have_the_size_of_the_image_and_one_channel(arch: str, side: int) -> None:
+    logits = built(arch).eval()(image(side))
+    assert logits.shape == (2, 1, side, side)
+    assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_any_number_of_bands_goes_in(bands: int) -> None:
+    assert built("fpn", bands=bands).eval()(image(bands=bands)).shape == (2, 1, 64, 64)
+
+
+def test_logits_are_not_squeezed_into_probabilities() -> None:
+    # Given: a head that answers with a large number
+    segmenter = built("unet").eval()
+    network: Any = segmenter.net
+    nn.init.constant_(network.segmentation_head[0].bias, 50.0)
+    # Then
+    assert segmenter(image()).mean() > 10
+
+
+@pytest.mark.parametrize("arch", FOUR)
+def test_whole_numbers_and_floating_ones_give_the_same_logits(arch: str) -> None:
+    segmenter = built(arch).eval()
+    with torch.no_grad():
+        assert torch.equal(segmenter(image()), segmenter(image().float()))
+
+
+def test_pixels_are_normalised_band_by_band() -> None:
+    # Given: a network that does nothing
+    mean, std = [0.1, 0.5, 0.9], [0.2, 0.25, 0.5]
+    # When
+    found = Segmenter(nn.Identity(), mean, std)(image())
+    # Then
+    share = image().numpy().transpose(0, 2, 3, 1) / 255
+    expected = ((share - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
+    assert found.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_normalisation_travels_with_the_weights() -> None:
+    # Given: two segmenters of other statistics
+    one, other = Segmenter(nn.Identity(), [0.1], [0.2]), Segmenter(nn.Identity(), [0.6], [0.7])
+    # When
+    other.load_state_dict(one.state_dict())
+    # Then
+    assert torch.equal(one(image(bands=1)), other(image(bands=1)))
+
+
+def test_the_same_seed_builds_the_same_network() -> None:
+    one, other = built("linknet").state_dict(), built("linknet").state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ------------------------------------------------------------------------------------------------------------ dropout
+@pytest.mark.parametrize(("arch", "own"), [("unet", []), ("linknet", []), ("pspnet", [0.2]), ("fpn", [0.2])])
+def test_no_number_keeps_the_dropout_of_the_architecture(arch: str, own: list[float]) -> None:
+    assert rates(built(arch)) == own
+
+
+@pytest.mark.parametrize("arch", FOUR)
+@pytest.mark.parametrize("dropout", [0.0, 0.35])
+def test_a_number_is_the_one_dropout_of_the_decoder(arch: str, dropout: float) -> None:
+    assert rates(built(arch, dropout=dropout)) == [dropout]
+
+
+@pytest.mark.parametrize("arch", FOUR)
+def test_dropout_drops_in_training_only(arch: str) -> None:
+    # Given: batch norm in evaluation, so that only dropout can differ
+    segmenter = built(arch, dropout=0.5).eval()
+    # Then
+    with torch.no_grad():
+        assert torch.equal(segmenter(image()), segmenter(image()))
+        for module in segmenter.modules():
+            if isinstance(module, nn.Dropout | nn.Dropout2d):
+                module.train()
+        assert not torch.equal(segmenter(image()), segmenter(image()))
+
+
+def test_dropout_adds_no_weights() -> None:
+    with_dropout, without = built("unet", dropout=0.5), built("unet")
+    assert sum(p.numel() for p in with_dropout.parameters()) == sum(p.numel() for p in without.parameters())
+
+
+def test_an_architecture_with_dropout_in_its_pyramid_gets_no_second_one() -> None:
+    assert rates(built("deeplabv3plus", dropout=0.1, encoder_name="resnet18")) == [0.1]
+
+
+# ---------------------------------------------------------------------------------------------------------- arguments
+def test_an_argument_of_the_architecture_is_passed_on() -> None:
+    narrow, wide = built("unet", decoder_channels=[32, 16, 8, 8, 4]), built("unet")
+    assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in wide.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arch", "argument", "near"),
+    [
+        ("unet", "decoder_chanels", "decoder_channels"),
+        ("pspnet", "psp_drop", "psp_dropout"),
+        ("fpn", "decoder_droput", "decoder_dropout"),
+        ("linknet", "encoder_dept", "encoder_depth"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_the_nearest_and_all_others(arch: str, argument: str, near: str) -> None:
+    message = refusal(arch, **{argument: 1})
+    assert message.startswith(f"arch.{argument}: {arch} has no such argument")
+    assert f"Did you mean '{near}'?" in message
+    assert "encoder_depth" in message
+
+
+def test_an_argument_that_the_library_would_swallow_is_refused() -> None:
+    # Given: smp builds an FPN with it, and does nothing with it
+    assert "arch.decoder_use_norm: fpn has no such argument" in refusal("fpn", decoder_use_norm=False)
+
+
+@pytest.mark.parametrize("argument", ["classes", "in_channels", "activation", "aux_params"])
+def test_an_argument_that_is_decided_here_is_refused(argument: str) -> None:
+    assert refusal("unet", **{argument: 2}).startswith(f"arch.{argument}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"decoder_channels": [1, 2]}, "decoder_channels"),
+        ({"encoder_depth": 9}, "depth"),
+    ],
+)
+def test_a_value_that_the_architecture_refuses_is_the_users_to_mend(arguments: dict[str, Any], named: str) -> None:
+    message = refusal("unet", **arguments)
+    assert message.startswith("arch")
+    assert named in message
+
+
+def test_an_unknown_architecture_is_refused_with_the_nearest() -> None:
+    message = refusal("unett")
+    assert message.startswith("arch.name=unett: not one of unet, ")
+    assert message.endswith("Did you mean 'unet'?")
+
+
+@pytest.mark.parametrize(("encoder", "near"), [("resnt18", "resnet18"), ("resnet-50", "resnet50")])
+def test_an_unknown_encoder_is_refused_with_the_nearest(encoder: str, near: str) -> None:
+    assert refusal(encoder_name=encoder) == f"encoder.name={encoder}: no such encoder. Did you mean '{near}'?"
+
+
+def test_an_unknown_encoder_of_timm_is_refused_with_the_nearest_of_timm() -> None:
+    message = refusal(encoder_name="tu-tset_resnet")
+    assert message.startswith("encoder.name=tu-tset_resnet: no such encoder.")
+    assert "Did you mean 'tu-test_resnet'?" in message
+
+
+def test_an_encoder_that_has_no_feature_maps_to_decode_is_the_users_to_mend() -> None:
+    assert "encoder.name=tu-test_vit" in refusal(encoder_name="tu-test_vit")
+
+
+@pytest.mark.parametrize("encoder", ["tu-cspresnet50d", "resnext101_32x48d"])
+def test_an_encoder_without_imagenet_weights_is_refused_with_the_other_ways(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given: neither timm nor the library has such weights, so no hub is asked
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with warnings.catch_warnings(), pytest.raises(WeightsError) as caught:
+        warnings.simplefilter("ignore")  # smp warns that timm takes any word for "pretrained"
+        built("fpn", encoder_name=encoder, encoder_weights="imagenet")
+    assert encoder in str(caught.value)
+    assert "encoder.weights=null" in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------------- size
+@pytest.mark.parametrize(
+    ("arch", "size", "stride", "near"),
+    [
+        ("linknet", 100, 32, 96),
+        ("fpn", 250, 32, 256),
+        ("fpn", 10, 32, 32),
+        ("pspnet", 100, 8, 96),
+        ("pspnet", 255, 8, 256),
+    ],
+)
+def test_a_size_that_cannot_be_halved_often_enough_is_refused_with_the_nearest(
+    arch: str, size: int, stride: int, near: int
+) -> None:
+    # Given
+    segmenter = built(arch).eval()
+    # When
+    with pytest.raises(ConfigError) as caught:
+        require_fitting_size(segmenter.net, size)
+    # Then
+    expected = f"data.image_size={size}: this network needs a multiple of {stride}, for example {near}."
+    assert str(caught.value) == expected
+    with pytest.raises(RuntimeError), torch.no_grad():  # and it could not have trained
+        segmenter(image(size))
+    require_fitting_size(segmenter.net, near)
+    assert segmenter(image(near)).shape[-2:] == (near, near)
+
+
+@pytest.mark.parametrize("size", [33, 50, 100])
+def test_a_unet_takes_any_size(size: int) -> None:
+    segmenter = built("unet").eval()
+    require_fitting_size(segmenter.net, size)
+    assert segmenter(image(size)).shape == (2, 1, size, size)
