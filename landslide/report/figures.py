@@ -334,7 +334,7 @@ def _draw_prediction(axis: Axes, panel: Panel, tile: str) -> None:
 def _tiles_legend(figure: Figure, rule: str, columns: int) -> None:
     names = {HIT: "landslide, found", FALSE_ALARM: "false alarm", MISS: "missed"}
     handles = [Patch(facecolor=colour, edgecolor=INK, label=name, linewidth=0.5) for colour, name in names.items()]
-    title = textwrap.fill(f"Tiles: {rule}", 24 * columns)
+    title = textwrap.fill(rule, 24 * columns)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, title=title)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from landslide.report.runs import Run
@@ -84,10 +85,8 @@ def _label(run: Run, keys: Mapping[str, str]) -> Label:
 
 def _words(key: str, short: str, value: str) -> str:
     """``optimizer.lr`` of 0.00123456 is ``lr 0.00123``; a name stands alone; whole numbers and words stay."""
-    try:
+    with suppress(ValueError):
         value = value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
-    except ValueError:
-        pass
     return value if key.endswith(".name") else f"{short} {value}"
 
 

@@ -63,7 +63,7 @@ def _tiles(panels: Mapping[str, figures.Panel | None], note: str) -> Picture | N
         "tiles",
         "The same tiles, seen by every model",
         f"F1 of each tile is under its prediction; the table pools the pixels of all validation tiles.{note}",
-        f"Image, truth and prediction of {', '.join(there)}, with F1 of each tile. Tiles: {rule}.",
+        f"Image, truth and prediction of {', '.join(there)}, with F1 of each tile. {rule}",
         figures.tiles_figure(there),
         photographic=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def read_artifacts(client: MlflowClient, run_id: str) -> Artifacts:
                 continue
             try:
                 found[field] = read(Path(client.download_artifacts(run_id, path, scratch)))
-            except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
+            except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
                 unreadable.append(path)
     return Artifacts(**found, unreadable=tuple(unreadable))
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from landslide.report.labels import Label, label_runs
 from landslide.report.runs import Objective, Run
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 RATIOS = {"accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1", "iou": "IoU"}
 
 _STORED = {key: f"best/{key}" for key in RATIOS} | {
@@ -103,8 +103,8 @@ def best_texts(column: Column, rows: Sequence[Row]) -> set[str]:
 def caption(objective: Objective) -> str:
     """What the numbers are: said under every table."""
     return (
-        f"Accuracy to IoU at the best epoch by {objective.metric}, selected on these validation tiles, so they flatter. "
-        "Pixels are pooled over tiles; F1, IoU, precision and recall are of the landslide class. "
+        f"Accuracy to IoU at the best epoch by {objective.metric}, selected on these validation tiles, "
+        "so they flatter. Pixels are pooled over tiles; F1, IoU, precision and recall are of the landslide class. "
         "Time is training with validation; images/s is the median over epochs; "
         "GFLOPs are one forward pass of one image, 2 x multiply-adds."
     )

@@ -1,4 +1,7 @@
-"""The real dataset, where it is: what the paper and its data sheet say of it. Nothing is written but a temporary cache."""
+"""The real dataset, where there is one: what the paper and its data sheet say of it.
+
+Nothing is written but a temporary cache; no image of it may ever enter the repository.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -190,3 +194,27 @@ def test_a_cache_that_lost_a_file_is_refused_with_its_name(tmp_path: Path, root:
     # When, then
     with pytest.raises(DataError, match=place.name):
         opened(root, tmp_path / "cache")
+
+
+def test_what_a_killed_build_left_is_cleared_by_the_next_one(tmp_path: Path) -> None:
+    # Given: a process that is killed while it decodes
+    folder = tmp_path / "cache"
+    write_dataset(tmp_path / "tiles", [(48, 48)] * 300)
+    code = (
+        "import sys; from pathlib import Path; from landslide.data.cache import open_cache\n"
+        "from landslide.data.tiles import list_bijie\n"
+        "open_cache(list_bijie(Path(sys.argv[1])), 256, ('red', 'green', 'blue'), Path(sys.argv[2]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "tiles", folder], stdout=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not list(folder.glob("tiles-*/image.npy")):
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not list(folder.glob("tiles-*/tiles.json"))
+    # When
+    cache = opened(tmp_path / "tiles", folder, size=256)
+    # Then
+    assert len(cache) == 300
+    assert len(files_in(folder)) == 1

@@ -98,8 +98,10 @@ def test_a_mask_of_one_value_is_all_background_or_all_landslide(tmp_path: Path, 
 
 def test_the_encoding_is_min_max_scaling_cut_at_one_half() -> None:
     # Given: Oak et al. 2024, section IV-A, in whole numbers
-    mask = np.random.default_rng(0).integers(30, 220, (50, 50), dtype=np.uint8)
+    mask = np.random.default_rng(0).integers(30, 221, (50, 50), dtype=np.uint8)
     low, high = int(mask.min()), int(mask.max())
+    assert (low + high) % 2 == 0  # so that some pixels lie exactly at one half
+    assert (mask == (low + high) // 2).any()
     # Then
     assert np.array_equal(encode_mask(mask), 2 * (mask.astype(int) - low) >= high - low)
     assert encode_mask(mask).dtype == np.uint8

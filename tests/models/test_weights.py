@@ -189,7 +189,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path, way
         torch.save(content, path)
         torch.load(path, weights_only=False)
     else:
-        path.write_bytes(pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content, protocol=2))
         pickle.loads(path.read_bytes())
     assert marker.is_dir()
     marker.rmdir()

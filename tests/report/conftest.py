@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,8 +196,3 @@ def comparison(store: Store) -> Comparison:
 @pytest.fixture(scope="session")
 def html(comparison: Comparison) -> str:
     return comparison.html()
-
-
-def stored(value: Any) -> str:
-    """As it stands in JSON, for comparing texts."""
-    return json.dumps(value)

@@ -1,0 +1,110 @@
+"""Which runs are read, and what becomes of those that are not whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from landslide.errors import ComparisonError
+from landslide.report import Comparison, compare
+from landslide.report.runs import without_password
+from tests.report.conftest import Store
+
+
+def test_a_multirun_stands_for_its_children(store: Store, comparison: Comparison) -> None:
+    assert {row.run.id for row in comparison.rows} == set(store.children.values())
+
+
+def test_a_run_that_is_named_twice_counts_once(store: Store) -> None:
+    compared = compare(store.client, [store.children["fpn"], store.parent, store.children["fpn"]])
+    assert len(compared.rows) == len(store.children)
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "no/such'run"])
+def test_an_unknown_run_is_refused_with_the_cure(store: Store, run_id: str) -> None:
+    with pytest.raises(ComparisonError, match="landslide ui") as error:
+        compare(store.client, [run_id])
+    assert run_id in str(error.value)
+
+
+def test_nothing_to_compare_is_refused(store: Store) -> None:
+    with pytest.raises(ComparisonError, match="at least one run id"):
+        compare(store.client, [])
+
+
+def test_a_multirun_without_runs_is_refused(store: Store) -> None:
+    parent = store.log(tags={"landslide.kind": "multirun"})
+    with pytest.raises(ComparisonError, match="has no runs yet"):
+        compare(store.client, [parent])
+
+
+def test_a_run_of_something_else_is_refused(store: Store) -> None:
+    run_id = store.client.create_run(store.experiment).info.run_id
+    with pytest.raises(ComparisonError, match=r"objective\.metric"):
+        compare(store.client, [run_id])
+
+
+def test_runs_without_files_are_compared_by_their_numbers(store: Store) -> None:
+    # Given
+    runs = [store.score(0.8), store.score(0.9, params={"seed": "1"})]
+    # When
+    compared = compare(store.client, runs)
+    # Then
+    assert [row.numbers["f1"] for row in compared.rows] == [0.9, 0.8]
+    assert [picture.name for picture in compared.pictures] == ["loss_curves", "f1_against_time"]
+
+
+def test_a_broken_file_is_left_out_and_told(store: Store, tmp_path: Path) -> None:
+    # Given: a panel that was cut off while it was written
+    whole = Path(store.client.download_artifacts(store.children["unet"], "validation/panel.npz", str(tmp_path)))
+    cut = tmp_path / "panel.npz"
+    cut.write_bytes(whole.read_bytes()[:200])
+    run_id = store.score(0.8)
+    store.client.log_artifact(run_id, str(cut), "validation")
+    # When
+    compared = compare(store.client, [run_id])
+    # Then
+    assert "tiles" not in [picture.name for picture in compared.pictures]
+    assert "U-Net: validation/panel.npz cannot be read and is left out." in compared.notes
+
+
+def test_when_nothing_has_finished_there_is_a_table_and_no_figure(store: Store, tmp_path: Path) -> None:
+    compared = compare(store.client, [store.children["manet"]])
+    assert compared.sentence == "No run has finished yet. Not finished: 1 failed."
+    assert {path.name for path in compared.write(tmp_path)} == {
+        f"comparison.{end}" for end in ("html", "md", "csv", "tex")
+    }
+
+
+def test_the_later_of_two_points_of_an_epoch_counts(store: Store) -> None:
+    # Given: a resumed run that logged its best epoch again
+    run_id = store.score(0.8, epoch=1)
+    store.client.log_metric(run_id, "val/f1", 0.7, step=1, timestamp=2**42)
+    # When
+    (row,) = compare(store.client, [run_id]).rows
+    # Then
+    assert row.score == 0.7
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:secret@host:5000/mlflow", "http://host:5000/mlflow"),
+        ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+    ],
+)
+def test_no_password_is_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown
+
+
+def test_the_store_is_only_read(store: Store) -> None:
+    before = _written(store.client, store.parent)
+    compare(store.client, [store.parent]).html()
+    assert _written(store.client, store.parent) == before
+
+
+def _written(client: MlflowClient, run_id: str) -> tuple[object, ...]:
+    run = client.get_run(run_id)
+    return run.to_dictionary(), [item.path for item in client.list_artifacts(run_id)]

@@ -1,0 +1,66 @@
+"""The result in words: no more is said than the runs allow."""
+
+from __future__ import annotations
+
+from statistics import mean, stdev
+
+import pytest
+
+from landslide.report import Comparison, compare
+from tests.report.conftest import Store
+
+
+def test_one_seed_each_is_called_chance(comparison: Comparison) -> None:
+    f1 = {row.label.text: row.score for row in comparison.rows}
+    start = f"U-Net has the highest F1, {f1['U-Net']:.4f}, after 10 min 12 s; FPN follows with {f1['FPN']:.4f}."
+    assert comparison.sentence.startswith(start)
+    assert "may be chance" in comparison.sentence
+    assert comparison.sentence.endswith("Not finished: 1 failed.")
+
+
+def test_repeats_give_a_mean_and_a_deviation(store: Store) -> None:
+    # Given
+    scores = {"unet": (0.80, 0.84), "fpn": (0.81, 0.82)}
+    runs = [
+        store.score(score, params={"arch.name": arch, "seed": str(seed)})
+        for arch, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+    # When
+    said = compare(store.client, runs).sentence
+    # Then
+    unet = f"U-Net {mean(scores['unet']):.4f} (SD {stdev(scores['unet']):.4f}, 2 runs)"
+    fpn = f"FPN {mean(scores['fpn']):.4f} (SD {stdev(scores['fpn']):.4f}, 2 runs)"
+    assert said.endswith(f"Mean over seeds: {unet}, {fpn}.")
+
+
+def test_a_single_run_is_the_best_of_nothing(store: Store) -> None:
+    assert compare(store.client, [store.score(0.8)]).sentence == (
+        "U-Net reached F1 0.8000, after 1 min 0 s; no other finished run stands beside it."
+    )
+
+
+def test_equal_conditions_need_no_warning(store: Store) -> None:
+    assert compare(store.client, [store.score(0.8), store.score(0.9)]).notes == []
+
+
+@pytest.mark.parametrize("name", ["device", "precision", "data_digest", "split_digest", "commit"])
+def test_an_unequal_condition_is_told(store: Store, name: str) -> None:
+    # Given
+    runs = [store.score(0.9, tags={f"landslide.{name}": "one"}), store.score(0.8, params={"arch.name": "fpn"})]
+    # When
+    (note,) = compare(store.client, runs).notes
+    # Then
+    assert note.startswith(f"The runs differ in {name.partition('_')[0]}: ")
+    assert note.endswith("one (U-Net); unknown (FPN).")
+
+
+def test_unequal_lengths_are_told(store: Store) -> None:
+    runs = [store.score(0.9), store.score(0.8, params={"trainer.max_epochs": "9"})]
+    (note,) = compare(store.client, runs).notes
+    assert note.startswith("The runs differ in number of epochs")
+
+
+def test_uncommitted_changes_are_told(store: Store) -> None:
+    (note,) = compare(store.client, [store.score(0.9, tags={"landslide.dirty": "True"})]).notes
+    assert note == "Trained with uncommitted changes, so the commit does not say all: U-Net."

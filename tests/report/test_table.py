@@ -1,0 +1,159 @@
+"""The table: what was logged, in every form it takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from landslide.report import Comparison, compare
+from landslide.report.labels import label_runs
+from landslide.report.table import MISSING
+from tests.report.conftest import FINISHED, Store
+
+ORDER = ["U-Net", "FPN", "LinkNet", "PSPNet", "manet"]
+
+
+def test_the_best_objective_comes_first_and_the_failed_run_last(comparison: Comparison) -> None:
+    assert [row.label.text for row in comparison.rows] == ORDER
+
+
+def test_where_the_objective_is_a_loss_the_lowest_comes_first(store: Store) -> None:
+    # Given
+    params = {"objective.metric": "val/loss", "objective.direction": "minimize"}
+    runs = [store.log(params=params | {"seed": seed}, metrics={"best/epoch": 4}) for seed in "01"]
+    for run_id, loss in zip(runs, (0.3, 0.2), strict=True):
+        store.client.log_metric(run_id, "val/loss", loss, step=4)
+    # When
+    compared = compare(store.client, runs)
+    # Then
+    assert [row.run.id for row in compared.rows] == runs[::-1]
+    assert compared.sentence.startswith("U-Net, seed 1 has the lowest validation loss, 0.2000")
+    assert "| **0.2000** |" in compared.markdown()
+
+
+def test_csv_holds_the_logged_numbers_in_full(store: Store, comparison: Comparison) -> None:
+    rows = {row["run_id"]: row for row in csv.DictReader(io.StringIO(comparison.csv()))}
+    for arch in FINISHED:
+        logged = store.client.get_run(store.children[arch]).data.metrics
+        row = rows[store.children[arch]]
+        for name in ("accuracy", "precision", "recall", "f1", "iou"):
+            assert float(row[name]) == logged[f"best/{name}"]
+        assert float(row["objective"]) == logged["best/f1"]
+        assert float(row["f1_last"]) == logged["last/f1"]
+        assert [float(row[name]) for name in ("best_epoch", "epochs", "images_per_s")] == [2, 3, 20.0]
+        assert [float(row[name]) for name in ("time_s", "parameters", "gflops")] == [612.3, 6_251_469, 13.75]
+
+
+def test_a_failed_run_has_its_reason_and_no_number(comparison: Comparison) -> None:
+    # Given
+    row = list(csv.DictReader(io.StringIO(comparison.csv())))[-1]
+    reason = "TrainingDiverged: loss is NaN in epoch 1"
+    # Then
+    assert (row["status"], row["reason"]) == ("FAILED", reason)
+    assert not any(row[name] for name in ("objective", "f1", "epochs", "time_s", "parameters"))
+    assert f"- manet failed: {reason}." in comparison.markdown()
+    assert re.search(rf"\| manet (\| {MISSING} ){{11}}\| failed \|", comparison.markdown())
+
+
+def test_an_undefined_number_stays_missing(store: Store) -> None:
+    # Given: no landslide was found or missed, so F1 was never logged
+    run_id = store.log(metrics={"best/epoch": 1, "best/accuracy": 1.0})
+    # When
+    (row,) = compare(store.client, [run_id]).rows
+    # Then
+    assert row.score is None
+    assert "f1" not in row.numbers
+
+
+def test_the_best_of_each_column_is_bold(comparison: Comparison) -> None:
+    best = comparison.markdown().splitlines()[4]
+    assert best.startswith("| U-Net | **")
+    assert best.count("**") == 2 * 8  # five ratios, the last F1, and time and speed, which are equal in all runs
+
+
+def test_a_single_run_has_nothing_bold(store: Store) -> None:
+    assert "**" not in compare(store.client, [store.score(0.8)]).markdown()
+
+
+def test_markdown_keeps_its_columns_whatever_a_run_is_called(store: Store) -> None:
+    # Given
+    names = ["a | b", "two\nlines", "`code` | <b>"]
+    runs = [store.score(0.8, name=name, params={"arch.name": name}) for name in names]
+    # When
+    lines = [line for line in compare(store.client, runs).markdown().splitlines() if line.startswith("|")]
+    # Then
+    assert len(lines) == 2 + len(names)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert "<b>" not in "".join(lines)
+
+
+def test_latex_escapes_what_it_would_execute(store: Store) -> None:
+    runs = [store.score(0.8, params={"encoder.name": name}) for name in ("tu-test_resnet", r"50%\input{x}&$")]
+    text = compare(store.client, runs).latex()
+    assert r"U-Net, tu-test\_resnet & " in text
+    assert r"50\%\textbackslash{}input\{x\}\&\$" in text
+
+
+def test_each_latex_line_has_as_many_cells_as_the_head(comparison: Comparison) -> None:
+    lines = [line for line in comparison.latex().splitlines() if line.endswith(r"\\")]
+    assert len(lines) == 1 + len(ORDER)
+    assert {line.count(" & ") for line in lines} == {12}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_terminal_shows_every_run_in_one_line(comparison: Comparison, width: int) -> None:
+    # Given
+    console = Console(width=width, file=io.StringIO())
+    # When
+    comparison.terminal(console)
+    # Then
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines[lines.index("") + 2 :]]
+    assert [row[0] for row in rows[: len(ORDER)]] == ORDER
+    assert all({"finished", "failed"} & set(row) for row in rows[: len(ORDER)])
+
+
+def test_a_label_has_the_architecture_and_what_differs(store: Store) -> None:
+    runs = [
+        store.score(0.9, params={"optimizer.lr": "0.00123456"}),
+        store.score(0.8, params={"arch.name": "fpn", "encoder.name": "resnet50"}),
+        store.score(0.7, params={"encoder.name": "resnet50"}),
+    ]
+    labels = [row.label.text for row in compare(store.client, runs).rows]
+    assert labels == [
+        "U-Net, tu-tf_efficientnet_lite0, lr 0.00123",
+        "FPN, resnet50, lr 0.001",
+        "U-Net, resnet50, lr 0.001",
+    ]
+
+
+def test_what_the_architecture_settles_and_where_a_run_was_stored_is_no_setting(comparison: Comparison) -> None:
+    labels = label_runs([row.run for row in comparison.rows])
+    assert [dict(label.settings) for label in labels] == [{}] * len(ORDER)
+
+
+def test_repeats_of_one_run_are_told_apart(store: Store) -> None:
+    runs = [store.score(0.8, tags={"landslide.trial": "7"}), store.score(0.7)]
+    assert [row.label.text for row in compare(store.client, runs).rows] == ["U-Net #7", f"U-Net {runs[1][:8]}"]
+
+
+def test_many_settings_have_a_column_of_their_own(store: Store) -> None:
+    # Given
+    params = {"optimizer.lr": "0.01", "seed": "1", "data.batch_size": "4", "encoder.name": "resnet18"}
+    runs = [
+        store.score(0.8, tags={"landslide.trial": "0"}),
+        store.score(0.9, params=params, tags={"landslide.trial": "1"}),
+    ]
+    # When
+    compared = compare(store.client, runs)
+    # Then
+    assert [row.label.text for row in compared.rows] == ["U-Net #1", "U-Net #0"]
+    assert "| Settings |" in compared.markdown()
+    assert "| resnet18, lr 0.01, batch\\_size 4, seed 1 |" in compared.markdown()
+    assert next(csv.DictReader(io.StringIO(compared.csv())))["optimizer.lr"] == "0.01"
