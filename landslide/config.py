@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,6 +19,7 @@ from landslide.errors import ConfigError
 PRECISIONS = ("auto", "32", "bf16", "16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 KEEP_MODELS = ("finalists", "all", "none")
+LAYOUTS = ("bijie",)
 BANDS = ("red", "green", "blue")
 
 POLARITY = {
@@ -162,9 +163,22 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming the value, what was given and what would be right.
     """
+    _check_names(cfg)
     _check_numbers(cfg)
+    _check_pixel_statistics(cfg)
     _check_choices(cfg)
     _check_objective(cfg)
+
+
+def _check_names(cfg: DictConfig, prefix: str = "") -> None:
+    schema = OmegaConf.get_type(cfg)
+    known = [item.name for item in fields(schema)] if is_dataclass(schema) else [str(key) for key in cfg]
+    for key in map(str, cfg):
+        name = f"{prefix}{key}"
+        if key not in known and name != "hydra":  # Hydra lets `+key=value` through; nobody would read it
+            raise ConfigError(f"{name}: there is no such value. Known: {', '.join(known)}.{nearest(key, known)}")
+        if not OmegaConf.is_missing(cfg, key) and OmegaConf.is_dict(cfg[key]) and name != "hydra":
+            _check_names(cfg[key], f"{name}.")
 
 
 def _require(key: str, value: Any, *, valid: bool, right: str) -> None:
@@ -182,7 +196,9 @@ def _check_numbers(cfg: DictConfig) -> None:
         _require(key, value, valid=value >= 1, right="1 or more")
     if cfg.trainer.threads is not None:
         _require("trainer.threads", cfg.trainer.threads, valid=cfg.trainer.threads >= 1, right="1 or more, or null")
-    lr = cfg.optimizer.lr
+    _require("seed", cfg.seed, valid=0 <= cfg.seed < 2**32, right="0 to 4294967295")
+    _require("data.split.seed", cfg.data.split.seed, valid=cfg.data.split.seed >= 0, right="0 or more")
+    lr = cfg.optimizer.get("lr")
     _require("optimizer.lr", lr, valid=_is_number(lr) and lr > 0, right="a finite number above 0, for example 1e-3")
     regularization = cfg.regularization
     for name in ("weight_decay", "augmentation"):
@@ -198,8 +214,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def _check_pixel_statistics(cfg: DictConfig) -> None:
+    bands = len(cfg.data.bands)
+    for name, least in (("mean", -math.inf), ("std", 0.0)):
+        values = cfg.encoder[name]
+        if values is not None:
+            fits = len(values) == bands and all(_is_number(value) and value > least for value in values)
+            right = f"{bands} finite numbers, one a band" + (", above 0" if name == "std" else "")
+            _require(f"encoder.{name}", list(values), valid=fits, right=right)
+
+
 def _check_choices(cfg: DictConfig) -> None:
     choices = {
+        "data.layout": (cfg.data.layout, LAYOUTS),
         "trainer.precision": (cfg.trainer.precision, PRECISIONS),
         "trainer.memory_format": (cfg.trainer.memory_format, MEMORY_FORMATS),
         "tracking.keep_models": (cfg.tracking.keep_models, KEEP_MODELS),

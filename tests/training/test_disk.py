@@ -1,0 +1,47 @@
+"""The disk estimate."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from landslide.errors import TrackingError
+from landslide.models.cost import parameter_count
+from landslide.models.segmenter import build_segmenter
+from landslide.training.disk import require_disk, weights_mb
+from tests.conftest import compose_run
+
+
+class Usage(NamedTuple):
+    free: float
+
+
+def test_the_size_of_weights_is_that_of_the_built_network(tiny: list[str]) -> None:
+    cfg = compose_run(*tiny)
+    built = build_segmenter(
+        arch={"name": "unet"}, encoder_name="tu-test_resnet", encoder_weights=None, mean=[0.5] * 3, std=[0.5] * 3
+    )
+    assert weights_mb(cfg) == pytest.approx(parameter_count(built) * 4 / 1e6)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", 4), ("finalists", 2), ("none", 0)])
+def test_what_is_kept_follows_keep_models(tiny: list[str], tmp_path: Path, keep: str, kept: int) -> None:
+    configs = [
+        compose_run(*tiny, f"arch={arch}", f"seed={seed}", f"tracking.keep_models={keep}")
+        for arch in ("unet", "fpn")
+        for seed in (0, 1)
+    ]
+    sizes = [weights_mb(cfg) for cfg in configs]
+    expected = 4 * sum(sizes) * kept / 4  # a model and a checkpoint of three times its size
+    assert f"{expected:.0f} MB kept" in require_disk(configs, tmp_path)
+
+
+def test_a_disk_that_is_too_small_is_refused_with_the_cure(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=1e6))
+    with pytest.raises(TrackingError, match="1 MB are free.*keep_models=none"):
+        require_disk([compose_run(*tiny)], tmp_path)
