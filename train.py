@@ -31,7 +31,16 @@ def main(cfg: DictConfig) -> Any:
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        last = folder / "checkpoints" / "last.ckpt"
+        kept = f" Its last checkpoint: {last}" if last.is_file() else ""
+        print(f"\ntrain.py: interrupted; the run is KILLED.{kept}", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # outside a job, such as while a multirun is composed
+        print("\ntrain.py: interrupted.", file=sys.stderr)
+        sys.exit(130)

@@ -2,8 +2,8 @@
 
 python benchmarks/brightness_threshold.py
 
-For each index of the image, the best of 256 thresholds, chosen on the very tiles it is scored on, in whichever direction
-is better; F1 is pooled over pixels.
+For each index of the image, the best of 256 thresholds, chosen on the very tiles it is scored on, in whichever
+direction is better; F1 is pooled over pixels.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ one value, or on a range, is refused by :func:`check`.
 
 from __future__ import annotations
 
-import difflib
 import math
+import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from landslide.errors import ConfigError
+from landslide.errors import ConfigError, nearest
 
 PRECISIONS = ("auto", "32", "bf16", "16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
@@ -151,12 +151,6 @@ def register() -> None:
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
 
 
-def nearest(name: str, known: Any) -> str:
-    """`` Did you mean 'x'?`` for the closest known name, or nothing."""
-    close = difflib.get_close_matches(name, [str(item) for item in known], n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
-
-
 def check(cfg: DictConfig) -> None:
     """Refuse values that no run could use.
 
@@ -191,6 +185,7 @@ def _check_numbers(cfg: DictConfig) -> None:
         "data.image_size": cfg.data.image_size,
         "data.batch_size": cfg.data.batch_size,
         "trainer.max_epochs": cfg.trainer.max_epochs,
+        "tracking.panel_tiles": cfg.tracking.panel_tiles,
     }
     for key, value in least_one.items():
         _require(key, value, valid=value >= 1, right="1 or more")
@@ -250,6 +245,16 @@ def _check_objective(cfg: DictConfig) -> None:
         raise ConfigError(f"objective.direction={direction}: {metric} is better when we {POLARITY[metric]} it.")
 
 
+def without_credentials(text: str) -> str:
+    """Text with addresses but no one's password: ``http://me:secret@host`` is ``http://host``.
+
+    Examples:
+        >>> without_credentials("tracking.uri=http://me:secret@host/path")
+        'tracking.uri=http://host/path'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
 def flat_params(cfg: DictConfig) -> dict[str, str]:
     """The composed config as MLflow params: dotted names, lists as text, missing values as ``None``."""
     flat: dict[str, str] = {}
@@ -259,7 +264,7 @@ def flat_params(cfg: DictConfig) -> dict[str, str]:
             for key, value in node.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), value)
         else:
-            flat[prefix] = str(node)
+            flat[prefix] = without_credentials(str(node))
 
     walk("", OmegaConf.to_container(cfg, resolve=True))
     return flat

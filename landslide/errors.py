@@ -12,6 +12,9 @@
 A message says where, what was given, and what would be right.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend; commands print it and exit with status 2."""
@@ -39,3 +42,9 @@ class ComparisonError(UserError):
 
 class TrainingDiverged(Exception):
     """The training loss became NaN or infinite."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -53,6 +53,7 @@ class SmoothedTargets(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss."""
-        loss: Tensor = self.loss(logits, target * (1 - self.smoothing) + 0.5 * self.smoothing)
+        """Scalar loss; in evaluation of the mask as it is, so that val/loss can be compared across smoothings."""
+        smoothing = self.smoothing if self.training else 0.0
+        loss: Tensor = self.loss(logits, target * (1 - smoothing) + 0.5 * smoothing)
         return loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ def add(commands: Any) -> None:
         "synthesize",
         help="write synthetic terrain with landslides, in the layout of the Bijie dataset",
         description="Write a synthetic dataset in the layout of the Bijie dataset, with an elevation model. The same "
-        "seed writes the same bytes; a larger dataset begins with the smaller one. Use it with data.root=PATH.",
+        "seed writes the same bytes; a larger dataset begins with the smaller one. Use it with data.root=PATH "
+        "data.generate=null.",
     )
     synthesize.add_argument("path", type=Path, metavar="PATH", help="a folder that does not exist yet")
     synthesize.add_argument("--count", type=int, default=400, help="tiles with a landslide (default: 400)")
@@ -39,5 +41,7 @@ def run_synthesize(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         progress=lambda indices: track(list(indices), "Writing tiles"),
     )
-    print(f"{arguments.count} + {arguments.non_landslide} tiles in {root}. Train on them: data.root={root}")
+    chosen = f"data.root={shlex.quote(str(root))} data.generate=null data.image_size={arguments.size}"
+    print(f"{arguments.count} + {arguments.non_landslide} tiles in {root}. Train on them:")
+    print(f"  python train.py {chosen} data.split.train=0.8 data.split.val=0.2")
     return 0

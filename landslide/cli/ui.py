@@ -21,13 +21,15 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
+    from landslide.config import without_credentials
     from landslide.tracking.store import open_existing
 
     store = open_existing(arguments.uri)
+    shown = without_credentials(store.uri)
     if store.uri.startswith(("http://", "https://")):
-        print(f"The MLflow page is already served: {store.uri}")
+        print(f"The MLflow page is already served: {shown}")
         return 0
-    print(f"http://127.0.0.1:{arguments.port}  ({store.uri})   Ctrl-C ends it", flush=True)
+    print(f"http://127.0.0.1:{arguments.port}  ({shown})   Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", "1"]
     # the job runner starts a dozen processes for features that are not used here

@@ -10,8 +10,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from landslide.config import nearest
-from landslide.errors import ConfigError, WeightsError
+from landslide.errors import ConfigError, WeightsError, nearest
 from landslide.models.weights import OTHER_WAYS, load_from_file, normalisation
 
 DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout", "decoder_aspp_dropout")

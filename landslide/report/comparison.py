@@ -75,7 +75,7 @@ class Comparison:
         """The result in words, the table and the notes, as Markdown."""
         escape = table.escape_markdown
         notes = [f"- {escape(text)}" for text in self.notes]
-        blocks = [escape(self.sentence), table.to_markdown(self.rows, self.columns).rstrip(), "\n".join(notes)]
+        blocks = [escape(self.sentence), "\n".join(notes), table.to_markdown(self.rows, self.columns).rstrip()]
         return "\n\n".join(block for block in (*blocks, escape(self.caption)) if block) + "\n"
 
     def csv(self) -> str:
@@ -119,18 +119,19 @@ class Comparison:
         return [folder / name for name in files]
 
 
-def compare(client: MlflowClient, run_ids: Sequence[str]) -> Comparison:
+def compare(client: MlflowClient, run_ids: Sequence[str], objective: Objective | None = None) -> Comparison:
     """Put runs beside each other.
 
     Args:
         client: of the store that holds them.
         run_ids: ids of runs; the id of a multirun stands for its children. Runs that failed, were killed or still
             run have a row without numbers.
+        objective: where the caller knows it; else that of the first run that stored one.
 
     Raises:
         ComparisonError: no id is given, one is unknown, or a multirun has no children.
     """
-    objective, runs = read_runs(client, run_ids)
+    objective, runs = read_runs(client, run_ids, objective)
     rows = table.make_rows(runs, objective)
     artifacts = {row.run.id: read_artifacts(client, row.run.id) for row in shown(rows)}
     return Comparison(objective, rows, artifacts, client.tracking_uri, datetime.now(UTC))

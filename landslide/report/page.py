@@ -12,9 +12,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from landslide import __version__
+from landslide.config import without_credentials
 from landslide.report.figures import to_png, to_svg
 from landslide.report.pictures import Picture
-from landslide.report.runs import Run, without_password
+from landslide.report.runs import Run
 from landslide.report.table import MISSING, best_texts
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ def _address(tracking_uri: str, run: Run) -> str | None:
     """The run's page of an MLflow server; None where the store is a database that has no pages."""
     if not tracking_uri.startswith(("http://", "https://")):
         return None
-    return f"{without_password(tracking_uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.id}"
+    return f"{without_credentials(tracking_uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.id}"
 
 
 def _shared_params(comparison: Comparison) -> list[tuple[str, str]]:
     known = [row.run.params for row in comparison.rows if row.run.params]
+    if not known:  # every run failed before it logged anything
+        return []
     return [(key, value) for key, value in sorted(known[0].items()) if all(other.get(key) == value for other in known)]
 
 

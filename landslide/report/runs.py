@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from landslide.config import without_credentials
 from landslide.errors import ComparisonError
 from landslide.report.figures import Panel, Series
 
@@ -79,12 +79,15 @@ class Artifacts:
     """Files that are there but cannot be read, such as those of a run that was killed while writing."""
 
 
-def read_runs(client: MlflowClient, run_ids: Sequence[str]) -> tuple[Objective, list[Run]]:
+def read_runs(
+    client: MlflowClient, run_ids: Sequence[str], objective: Objective | None = None
+) -> tuple[Objective, list[Run]]:
     """Read the runs, a multirun standing for its children by trial number.
 
     Args:
         client: of the store that holds them.
         run_ids: ids of runs or multiruns; one that is named twice counts once.
+        objective: where the caller knows it, since runs that failed early have stored none.
 
     Returns:
         The objective of the first run that stored one, and the runs in the order asked for.
@@ -95,7 +98,7 @@ def read_runs(client: MlflowClient, run_ids: Sequence[str]) -> tuple[Objective, 
     stored = {run.info.run_id: run for run_id in run_ids for run in _expand(client, run_id)}
     if not stored:
         raise ComparisonError("No run to compare: name at least one run id, or the id of a multirun.")
-    objective = _objective(stored.values())
+    objective = objective or _objective(stored.values())
     return objective, [_read(client, run, objective) for run in stored.values()]
 
 
@@ -122,7 +125,7 @@ def _expand(client: MlflowClient, run_id: str) -> list[MlflowRun]:
         if error.error_code not in _UNKNOWN_RUN:
             raise
         raise ComparisonError(
-            f"Run '{run_id}' is not in {without_password(client.tracking_uri)}. "
+            f"Run '{run_id}' is not in {without_credentials(client.tracking_uri)}. "
             "Give the id of a run or multirun of this store; `landslide ui` shows them."
         ) from error
     if run.data.tags.get("landslide.kind") != "multirun":
@@ -181,12 +184,6 @@ def _series(client: MlflowClient, run: MlflowRun, key: str) -> Series:
         return []
     points = sorted(client.get_metric_history(run.info.run_id, key), key=lambda point: point.timestamp)
     return sorted({point.step: point.value for point in points if math.isfinite(point.value)}.items())
-
-
-def without_password(uri: str) -> str:
-    """The address of a store as it may be shown: ``http://me:secret@host`` is ``http://host``."""
-    host = urlsplit(uri).netloc
-    return uri.replace(host, host.rpartition("@")[2], 1) if host else uri
 
 
 def _read_counts(path: Path) -> npt.NDArray[np.int64]:

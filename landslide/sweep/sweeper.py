@@ -14,10 +14,12 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 
 from landslide import config as run_config
 from landslide.errors import UserError
 from landslide.report import compare
+from landslide.report.runs import Objective
 from landslide.sweep.space import TrialPlan, describe, grid
 from landslide.terminal import open_console
 from landslide.tracking.model import log_model
@@ -25,6 +27,9 @@ from landslide.tracking.run import create_child, create_run, fail_run
 from landslide.tracking.store import Store, open_store
 from landslide.training.disk import require_disk
 from landslide.training.run import CHECKPOINTS, MODEL, RunResult
+
+NOTE_LENGTH = 8000
+"""MLflow cuts what is longer."""
 
 EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -38,6 +43,8 @@ class Sweep:
     experiment: str
     console: Console
     finished: dict[int, RunResult] = field(default_factory=dict)
+    finalists: dict[str, int] = field(default_factory=dict)
+    """Trial whose weights stay, by architecture."""
     failed: int = 0
     interrupted: bool = False
 
@@ -71,11 +78,11 @@ def sweep(
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=hydra_context, task_function=task_function, config=config
     )
-    for plan in plans:
-        _run_trial(state, launcher, plan, len(plans))
+    for plan, cfg in zip(plans, configs, strict=True):
+        _run_trial(state, launcher, plan, cfg, len(plans))
         if state.interrupted:
             break
-    _finish(state, plans, configs, folder)
+    _finish(state, plans, configs[0], folder)
     if state.interrupted:
         sys.exit(EXIT_INTERRUPTED)
     if state.failed:
@@ -103,17 +110,18 @@ def _begin(plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], co
     varied = [argument for argument in arguments if "," in argument or "(" in argument] or arguments
     name = " ".join(varied) or "multirun"
     parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})
-    console.print(f"{len(plans)} runs; in the MLflow page they are under '{name}' (landslide ui)")
+    console.print(f"{len(plans)} runs; in the MLflow page they are under '{name}' (landslide ui)", markup=False)
     return Sweep(store, parent_id, cfg.tracking.experiment, console)
 
 
-def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, total: int) -> None:
-    state.console.rule(f"{plan.number + 1}/{total}  {plan.name}", align="left", characters="-")
+def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, cfg: DictConfig, total: int) -> None:
+    state.console.rule(escape(f"{plan.number + 1}/{total}  {plan.name}"), align="left", characters="-")
     run_id = create_child(state.store, state.parent_id, state.experiment, plan.name or "run", plan.number)
     overrides = [*plan.overrides, f"tracking.run_id={run_id}"]
     try:
         job = launcher.launch([overrides], initial_job_idx=plan.number)[0]
         state.finished[plan.number] = job.return_value
+        _keep_the_better(state, plan.number, cfg)
     except KeyboardInterrupt:
         state.interrupted = True
         _end_if_running(state.store, run_id, "KILLED")
@@ -123,7 +131,7 @@ def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, total: int) -> None
         reason = str(error) or type(error).__name__
         if _end_if_running(state.store, run_id, "FAILED"):
             fail_run(state.store, run_id, reason)
-        state.console.print(f"[bold red]failed:[/bold red] {type(error).__name__}: {reason}")
+        state.console.print(f"[bold red]failed:[/bold red] {escape(f'{type(error).__name__}: {reason}')}")
 
 
 def _end_if_running(store: Store, run_id: str, status: str) -> bool:
@@ -133,17 +141,26 @@ def _end_if_running(store: Store, run_id: str, status: str) -> bool:
     return running
 
 
-def _finish(state: Sweep, plans: Sequence[TrialPlan], configs: Sequence[DictConfig], folder: Path) -> None:
-    _keep_finalists(state, configs)
-    comparison = compare(state.store.client, [state.parent_id])
-    files = comparison.write(folder / "comparison")
-    state.store.client.log_artifacts(state.parent_id, str(folder / "comparison"))
-    state.store.client.set_tag(state.parent_id, "mlflow.note.content", comparison.markdown())
-    state.store.client.set_terminated(state.parent_id, _status(state, len(plans)))
-    state.console.print()
-    comparison.terminal(state.console)
-    page = next(file for file in files if file.suffix == ".html")
-    state.console.print(f"\nThe whole comparison: {page}\nEvery run: landslide ui")
+def _finish(state: Sweep, plans: Sequence[TrialPlan], cfg: DictConfig, folder: Path) -> None:
+    objective = Objective(cfg.objective.metric, maximize=cfg.objective.direction == "maximize")
+    client = state.store.client
+    try:
+        _log_finalists(state)
+        comparison = compare(client, [state.parent_id], objective)
+        files = comparison.write(folder / "comparison")
+        state.console.print()
+        comparison.terminal(state.console)
+        page = next(file for file in files if file.suffix == ".html")
+        state.console.print(f"\nThe whole comparison: {page}\nEvery run: landslide ui", markup=False)
+        client.log_artifacts(state.parent_id, str(folder / "comparison"))
+        client.set_tag(state.parent_id, "mlflow.note.content", _within_note(comparison.markdown()))
+    finally:
+        client.set_terminated(state.parent_id, _status(state, len(plans)))
+
+
+def _within_note(text: str) -> str:
+    rest = "\n\nThe rest is in the artifact comparison.html."
+    return text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - len(rest)].rpartition("\n")[0] + rest
 
 
 def _status(state: Sweep, planned: int) -> str:
@@ -152,22 +169,22 @@ def _status(state: Sweep, planned: int) -> str:
     return "FAILED" if state.failed == planned else "FINISHED"
 
 
-def _keep_finalists(state: Sweep, configs: Sequence[DictConfig]) -> None:
-    """Log the model of the best run of each architecture, and delete the weights of the others."""
-    keep = {number for number in state.finished if configs[number].tracking.keep_models == "all"}
-    best: dict[str, int] = {}
-    for number, result in state.finished.items():
-        cfg = configs[number]
-        if cfg.tracking.keep_models != "finalists":
-            continue
-        sign = 1 if cfg.objective.direction == "maximize" else -1
-        rival = best.get(cfg.arch.name)
-        if rival is None or sign * result.score > sign * state.finished[rival].score:
-            best[cfg.arch.name] = number
-    for number in best.values():
+def _keep_the_better(state: Sweep, number: int, cfg: DictConfig) -> None:
+    """Of two runs of an architecture only the better keeps its weights, at once: a long sweep needs no large disk."""
+    if cfg.tracking.keep_models != "finalists":
+        return
+    rival = state.finalists.setdefault(cfg.arch.name, number)
+    if rival == number:
+        return
+    sign = 1 if cfg.objective.direction == "maximize" else -1
+    better = sign * state.finished[number].score > sign * state.finished[rival].score
+    state.finalists[cfg.arch.name], loser = (number, rival) if better else (rival, number)
+    for name in (MODEL, CHECKPOINTS):
+        shutil.rmtree(Path(state.finished[loser].folder) / name)
+
+
+def _log_finalists(state: Sweep) -> None:
+    for number in state.finalists.values():
         result = state.finished[number]
         log_model(state.store, result.run_id, Path(result.folder) / MODEL)
         shutil.rmtree(Path(result.folder) / MODEL)
-    for number in state.finished.keys() - keep - set(best.values()):
-        for name in (MODEL, CHECKPOINTS):
-            shutil.rmtree(Path(state.finished[number].folder) / name, ignore_errors=True)

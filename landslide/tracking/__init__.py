@@ -1,9 +1,1 @@
 """The MLflow store: opened safely, written by runs, read by reports."""
-
-import os
-
-# MLflow reads these when it is imported: nothing about a run leaves the machine
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-# a bar for each small file would bury the one that shows training
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

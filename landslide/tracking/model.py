@@ -47,9 +47,12 @@ def log_model(store: Store, run_id: str, folder: Path) -> None:
     mlflow.set_tracking_uri(store.uri)
     active = mlflow.active_run()
     if active is None or active.info.run_id != run_id:
+        ended = store.client.get_run(run_id).info  # logging reopens the run; its end stays what it was
         with mlflow.start_run(run_id=run_id):
-            return _log(folder, signature)
-    return _log(folder, signature)
+            _log(folder, signature)
+        store.client.set_terminated(run_id, ended.status, ended.end_time)
+    else:
+        _log(folder, signature)
 
 
 def _log(folder: Path, signature: ModelSignature) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import landslide
+from landslide.config import without_credentials
 
 PACKAGES = (
     "torch",
@@ -58,7 +59,7 @@ def environment(device: str) -> dict[str, Any]:
         "landslide": landslide.__version__,
         "commit": commit,
         "dirty": dirty,
-        "command": sys.argv,
+        "command": [without_credentials(word) for word in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from landslide.config import without_credentials
 from landslide.errors import TrackingError
 
 FOLDER = Path("mlruns")
@@ -55,7 +56,9 @@ def open_store(uri: str | None) -> Store:
         return _connect(found)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrackingError(f"tracking.uri={found}: the MLflow store does not open ({reason}).") from error
+        raise TrackingError(
+            without_credentials(f"tracking.uri={found}: the MLflow store does not open ({reason}).")
+        ) from error
 
 
 def open_existing(uri: str | None) -> Store:

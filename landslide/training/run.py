@@ -21,6 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
+from rich.markup import escape
 
 from landslide import config
 from landslide.data.datamodule import TileDataModule
@@ -127,6 +128,8 @@ def prepare(cfg: DictConfig) -> Parts:
     """
     config.check(cfg)
     _require_recipe(cfg)
+    if cfg.ckpt_path is not None and not Path(cfg.ckpt_path).is_file():
+        raise ConfigError(f"ckpt_path={cfg.ckpt_path}: no such file. A run keeps checkpoints/last.ckpt in its folder.")
     store = open_store(cfg.tracking.uri)
     hardware = hw.choose_hardware(cfg.trainer)
     hw.apply(hardware, deterministic=cfg.trainer.deterministic)
@@ -171,6 +174,11 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
     except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
+    if history.best is None:
+        raise ConfigError(
+            f"ckpt_path={cfg.ckpt_path}: no epoch up to trainer.max_epochs={cfg.trainer.max_epochs} was better "
+            "than those in the checkpoint. Continue a run that was interrupted."
+        )
     return history
 
 
@@ -242,7 +250,7 @@ def quiet() -> Iterator[None]:
 def _announce(console: Console, parts: Parts, folder: Path) -> None:
     cfg = parts.cfg
     console.print(
-        f"[bold]{cfg.arch.name}[/bold] with {cfg.encoder.name} ({cfg.encoder.weights or 'from nothing'}), "
+        f"[bold]{cfg.arch.name}[/bold] with {cfg.encoder.name} ({escape(cfg.encoder.weights or 'from nothing')}), "
         f"{len(parts.data.train_tiles)} + {len(parts.data.val_tiles)} tiles of {cfg.data.image_size} px, "
         f"batch {cfg.data.batch_size}, {cfg.trainer.max_epochs} epochs\n"
         f"{parts.hardware}",
@@ -255,7 +263,7 @@ def _describe(run: TrackedRun, parts: Parts) -> None:
     cfg, data = parts.cfg, parts.data
     split = data.split.describe(data.cache.tile_id)
     run.log_params(config.flat_params(cfg))
-    run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    run.log_text(config.without_credentials(OmegaConf.to_yaml(cfg, resolve=True)), "config.yaml")
     run.log_json(split, "split.json")
     run.log_json(environment(parts.hardware.device), "environment.json")
     run.set_tags(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,15 @@ def test_help_names_every_command_and_how_to_train(tmp_path: Path) -> None:
         assert word in done.stdout
 
 
-def test_synthesize_writes_a_dataset_that_train_can_use(tmp_path: Path) -> None:
-    done = landslide(tmp_path, "data", "synthesize", "tiles", "--count", "3", "--size", "64", "--non-landslide", "1")
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "tiles" / "landslide" / "image").glob("*.png"))) == 3
-    assert "data.root=tiles" in done.stdout
+def test_synthesize_writes_a_dataset_and_says_how_to_train_on_it(tmp_path: Path) -> None:
+    written = landslide(tmp_path, "data", "synthesize", "my tiles", "--count", "20", "--size", "64")
+    assert written.returncode == 0, written.stderr
+    assert len(list((tmp_path / "my tiles" / "landslide" / "image").glob("*.png"))) == 20
+    (command,) = [line for line in written.stdout.splitlines() if "train.py" in line]
+    small = ["encoder.name=tu-test_resnet", "trainer.max_epochs=1", "data.batch_size=8", "tracking.keep_models=none"]
+    trained = train(tmp_path, *shlex.split(command)[2:], *small, f"data.cache_dir={tmp_path / 'cache'}")
+    assert trained.returncode == 0, trained.stderr
+    assert "16 + 4 tiles of 64 px" in trained.stdout
 
 
 def test_synthesize_refuses_a_folder_that_is_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

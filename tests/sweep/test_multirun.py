@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,28 +99,55 @@ def test_an_unknown_architecture_is_found_before_the_first_trial(tiny: list[str]
     assert not list(tmp_path.glob("mlruns/outputs/*/*/0"))
 
 
-def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_finished(
-    tiny: list[str], tmp_path: Path
-) -> None:
-    endless = ["trainer.max_epochs=1,100000", "tracking.keep_models=none"]
-    command = [sys.executable, "-u", str(ROOT / "train.py"), "-m", *tiny, *endless]
+def test_where_every_trial_fails_the_reasons_are_compared(tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn")
+    parent, children = Multirun(tmp_path, done.returncode, done.stdout).runs()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert [run.info.status for run in (parent, *children)] == ["FAILED"] * 3
+    assert parent.data.tags["mlflow.note.content"].count("no Bijie dataset there") == 2
+
+
+def interrupt(folder: Path, sign: str, *arguments: str) -> tuple[int, str]:
+    """Start the command, press Ctrl-C once it has printed the sign, and wait."""
+    command = [sys.executable, "-u", str(ROOT / "train.py"), *arguments]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
     )
     assert process.stdout is not None
     output = ""
     for line in process.stdout:
         output += line
-        if "2/100000" in line.replace(" ", ""):
+        if sign in line:
             break
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     output += process.communicate(timeout=120)[0]
-    multirun = Multirun(tmp_path, process.returncode, output)
-    parent, children = multirun.runs()
-    assert process.returncode == 130, output
+    return process.returncode, output
+
+
+def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_finished(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    endless = ["trainer.max_epochs=1,100000", "tracking.keep_models=none"]
+    status, output = interrupt(tmp_path, " 2/100000", "-m", *tiny, *endless)
+    parent, children = Multirun(tmp_path, status, output).runs()
+    assert status == 130, output
     assert [run.info.status for run in (parent, *children)] == ["KILLED", "FINISHED", "KILLED"]
     assert "U-Net" in output.split("Interrupted", maxsplit=1)[1]
     assert "Traceback" not in output
     (sweep,) = tmp_path.glob("mlruns/outputs/*/*")
     assert (sweep / "1" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_ctrl_c_in_a_single_run_says_where_its_checkpoint_is_and_the_run_can_go_on(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    status, output = interrupt(tmp_path, " 1/30", *tiny, "trainer.max_epochs=30")
+    (last,) = tmp_path.glob("mlruns/outputs/*/*/checkpoints/last.ckpt")
+    assert status == 130, output
+    assert f"Its last checkpoint: {last}" in output
+    assert "Traceback" not in output
+    done = train(tmp_path, *tiny, "trainer.max_epochs=30", f"ckpt_path={last}")
+    assert done.returncode == 0, done.stderr
+    assert "epoch   1/30" not in done.stdout
+    assert "epoch 30/30" in done.stdout

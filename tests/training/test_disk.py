@@ -43,5 +43,5 @@ def test_a_disk_that_is_too_small_is_refused_with_the_cure(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=1e6))
-    with pytest.raises(TrackingError, match="1 MB are free.*keep_models=none"):
+    with pytest.raises(TrackingError, match=r"1 MB are free.*keep_models=none"):
         require_disk([compose_run(*tiny)], tmp_path)

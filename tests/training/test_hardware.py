@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -16,8 +18,7 @@ def choose(**values: object) -> Hardware:
 
 
 def test_a_cpu_trains_in_bf16_only_where_it_has_it_natively() -> None:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        flags = file.read()
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     native = any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
     assert choose().precision == ("bf16" if native else "32")
 

@@ -180,3 +180,12 @@ def test_an_argument_that_nothing_takes_is_refused_before_mlflow_has_a_run(
     with pytest.raises(ConfigError, match=r"unexpected keyword argument '(lrr|alpha|gamma)'"):
         run(compose_run(*tiny, wrong), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_mlflow_has_a_run(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"ckpt_path=away\.ckpt: no such file"):
+        run(compose_run(*tiny, "ckpt_path=away.ckpt"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
