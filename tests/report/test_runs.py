@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from landslide.config import without_credentials
 from landslide.errors import ComparisonError
 from landslide.report import Comparison, compare
-from landslide.report.runs import without_password
 from tests.report.conftest import Store
 
 
@@ -96,7 +96,7 @@ def test_the_later_of_two_points_of_an_epoch_counts(store: Store) -> None:
     ],
 )
 def test_no_password_is_shown(uri: str, shown: str) -> None:
-    assert without_password(uri) == shown
+    assert without_credentials(uri) == shown
 
 
 def test_the_store_is_only_read(store: Store) -> None:

@@ -142,7 +142,7 @@ def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_fin
 def test_ctrl_c_in_a_single_run_says_where_its_checkpoint_is_and_the_run_can_go_on(
     tiny: list[str], tmp_path: Path
 ) -> None:
-    status, output = interrupt(tmp_path, " 1/30", *tiny, "trainer.max_epochs=30")
+    status, output = interrupt(tmp_path, " 2/30", *tiny, "trainer.max_epochs=30")
     (last,) = tmp_path.glob("mlruns/outputs/*/*/checkpoints/last.ckpt")
     assert status == 130, output
     assert f"Its last checkpoint: {last}" in output
