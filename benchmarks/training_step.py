@@ -84,7 +84,7 @@ def bare_loop(parts: training.Parts, network: torch.nn.Module, batch_size: int, 
     amp = settings and parts.hardware.precision == "bf16"
     loss_of = training.instantiate(parts.cfg.loss)
     data = parts.data.train_tiles
-    batches = [data[list(range(i, i + batch_size))] for i in range(0, 4 * batch_size, batch_size)]
+    batches = [data[list(range(i, i + batch_size))] for i in range(0, 2 * batch_size, batch_size)]
     ready = [
         (batch["image"].float().contiguous(memory_format=layout), batch["mask"].unsqueeze(1).float())
         for batch in batches
@@ -165,8 +165,8 @@ def report(arch: str, seconds: dict[str, list[list[float]]], batch_size: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", default=ARCHITECTURES)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4, help="of each way in a round")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3, help="of each way in a round")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=256)
     arguments = parser.parse_args()
