@@ -18,6 +18,9 @@ from landslide.errors import TrackingError
 
 FOLDER = Path("mlruns")
 
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's page on runs, charts and models instead of traces and prompts."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -92,7 +95,7 @@ def experiment_id(store: Store, name: str) -> str:
     if found is None:
         beside = (FOLDER / "artifacts").resolve().as_uri() if store.uri == default_uri() else None
         try:
-            return str(store.client.create_experiment(name, artifact_location=beside))
+            return str(store.client.create_experiment(name, artifact_location=beside, tags=MODEL_TRAINING))
         except MlflowException:  # another process was faster
             found = store.client.get_experiment_by_name(name)
             if found is None:
