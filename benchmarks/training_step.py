@@ -12,7 +12,8 @@ machine whose speed drifts slows all three:
 
 Batches of the bare loops lie ready in memory and are never augmented. What the program does at the end of an epoch
 (pooled metrics, MLflow, two checkpoints) is shown apart, in seconds an epoch and as a share of the 86 steps of an epoch
-of the Bijie dataset at batch 8; the forward passes of validation are in neither. Printed are medians over steps, and ratios of the medians round by round.
+of the Bijie dataset at batch 8; the forward passes of validation are in neither. Printed are medians over steps, and
+ratios of the medians round by round.
 """
 
 from __future__ import annotations
