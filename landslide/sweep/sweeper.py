@@ -20,10 +20,11 @@ from landslide import config as run_config
 from landslide.errors import UserError
 from landslide.report import compare
 from landslide.report.runs import Objective
+from landslide.report.table import Row
 from landslide.sweep.space import TrialPlan, describe, grid
 from landslide.terminal import open_console
 from landslide.tracking.model import log_model
-from landslide.tracking.run import create_child, create_run, fail_run
+from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run
 from landslide.tracking.store import Store, open_store
 from landslide.training.disk import require_disk
 from landslide.training.run import CHECKPOINTS, MODEL, RunResult
@@ -154,8 +155,18 @@ def _finish(state: Sweep, plans: Sequence[TrialPlan], cfg: DictConfig, folder: P
         state.console.print(f"\nThe whole comparison: {page}\nEvery run: landslide ui", markup=False)
         client.log_artifacts(state.parent_id, str(folder / "comparison"))
         client.set_tag(state.parent_id, "mlflow.note.content", _within_note(comparison.markdown()))
+        _show_winner(state, comparison.rows[0])
     finally:
         client.set_terminated(state.parent_id, _status(state, len(plans)))
+
+
+def _show_winner(state: Sweep, winner: Row) -> None:
+    """Put the best run's figures on the parent, so that a list of multiruns shows what each came to."""
+    if winner.score is None:
+        return
+    parent = TrackedRun(state.store, state.parent_id)
+    parent.set_tags({"landslide.best_run": f"{winner.run.name} {winner.run.id}"})
+    parent.log_metrics({key: value for key, value in winner.run.metrics.items() if key.startswith("best/")})
 
 
 def _within_note(text: str) -> str:

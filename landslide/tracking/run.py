@@ -66,7 +66,7 @@ def open_run(store: Store, run_id: str) -> Iterator[TrackedRun]:
 
 
 class TrackedRun:
-    """What is written to a run; see ``docs/runs.md`` for the names."""
+    """What is written to a run; see ``docs/architecture.md`` for the names."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.store = store

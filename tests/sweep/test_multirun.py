@@ -51,6 +51,13 @@ def test_a_failed_model_is_shown_with_its_reason_and_the_others_go_on(one_fails:
     assert "Traceback" not in one_fails.output
 
 
+def test_a_list_of_multiruns_shows_what_each_came_to(one_fails: Multirun) -> None:
+    parent, children = one_fails.runs()
+    finished = {run.info.run_id: run.data.metrics for run in children if run.info.status == "FINISHED"}
+    assert parent.data.metrics["best/f1"] == max(metrics["best/f1"] for metrics in finished.values())
+    assert parent.data.metrics["best/f1"] == finished[parent.data.tags["landslide.best_run"].split()[-1]]["best/f1"]
+
+
 def test_the_parent_carries_the_comparison_in_every_form(one_fails: Multirun) -> None:
     parent, _ = one_fails.runs()
     there = {file.path for file in one_fails.client.list_artifacts(parent.info.run_id)}
