@@ -58,15 +58,17 @@ class ProgressDisplay(Callback):
             return
         self._shown = now
         images_per_s = (batch_idx + 1) * len(batch["mask"]) / (now - self.history.epoch_start)
-        figures = f"loss {float(outputs['loss']):.3f}  {self._objective_text()}  {images_per_s:.0f} images/s"
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        figures = self._figures(float(outputs["loss"]), images_per_s)
         self._bar.update(task.id, completed=done, total=total, description=epoch, figures=figures)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print a line where there is no bar."""
-        if self._bar is not None:
-            return
+        """Show what the epoch came to: in the bar, or as a line of its own where there is none."""
         series = self.history.series
+        if self._bar is not None:
+            last = self._figures(series["train/loss"][-1][1], series["time/images_per_s"][-1][1])
+            self._bar.update(self._bar.tasks[0].id, figures=last)
+            return
         done, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         left_s = (time.perf_counter() - self._start) / done * (epochs - done)
         self.console.print(
@@ -87,6 +89,9 @@ class ProgressDisplay(Callback):
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def _figures(self, loss: float, images_per_s: float) -> str:
+        return f"loss {loss:.3f}  {self._objective_text()}  {images_per_s:.0f} images/s"
 
     def _objective_text(self) -> str:
         points = self.history.series.get(self.objective, [])
