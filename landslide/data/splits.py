@@ -101,6 +101,9 @@ def random_split(tiles: int, *, train: float, val: float, seed: int, test: float
     asked = f"data.split.train={train:g} data.split.val={val:g}" + (f" data.split.test={test:g}" if test else "")
     if min(train_count, val_count) < 1 or test_count < bool(test):
         raise DataError(f"{asked}: of {tiles} tiles this leaves a part empty. Give a count, or a share below 1.")
+    exact = sum(tiles * part if 0 < part < 1 else part for part in (train, val, test))
+    if train < 1 and exact <= tiles + 1e-6:  # shares that add up to 1 may round up to a tile too many
+        train_count = min(train_count, tiles - val_count - test_count)
     if train_count + val_count + test_count > tiles:
         locked = f" + {test_count}" if test else ""
         raise DataError(f"{asked}: {train_count} + {val_count}{locked} tiles are asked for, {tiles} are there.")

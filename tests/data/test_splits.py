@@ -131,6 +131,16 @@ def test_a_test_part_is_recorded_by_name_and_changes_the_digest() -> None:
     assert locked["digest"] != plain["digest"]
 
 
+@pytest.mark.parametrize("tiles", [7, 10, 30, 770, 771])
+@pytest.mark.parametrize(("train", "val", "test"), [(0.7, 0.15, 0.15), (0.5, 0.5, 0), (0.5, 0.25, 0.25)])
+def test_shares_that_add_up_to_one_divide_any_number_of_tiles(
+    tiles: int, train: float, val: float, test: float
+) -> None:
+    split = random_split(tiles, train=train, val=val, test=test, seed=0)
+    assert len({*split.train, *split.val, *split.test}) <= tiles
+    assert len(split.train) == pytest.approx(tiles * train, abs=1.01)
+
+
 def test_a_test_part_that_is_not_there_is_refused() -> None:
     with pytest.raises(DataError, match=r"data\.split\.test=3: 6 \+ 3 \+ 3 tiles are asked for, 10 are there"):
         random_split(10, train=6, val=3, test=3, seed=0)
