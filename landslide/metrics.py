@@ -92,6 +92,23 @@ def ratios(counts: npt.ArrayLike) -> dict[str, Any]:
     return {name: float(value) if np.ndim(value) == 0 else value for name, value in found.items()}
 
 
+def false_alarm(counts: npt.NDArray[np.int64]) -> float:
+    """Share of landslide-free ground that is called landslide: pixels of tiles without any landslide in their mask.
+
+    Args:
+        counts: int64, ``(tiles, 4)`` in the order of :data:`COUNTS`.
+
+    Returns:
+        In [0, 1]; NaN where every tile holds a landslide.
+
+    Examples:
+        >>> false_alarm(np.array([[5, 4, 0, 1], [0, 1, 0, 9], [0, 2, 0, 8]]))
+        0.15
+    """
+    _, fp, _, tn = counts[counts[:, 0] + counts[:, 2] == 0].sum(0).tolist()
+    return float(fp / (fp + tn)) if fp + tn else float("nan")
+
+
 class TileHistograms(Metric):
     """For each tile, how many pixels of each true class fell into each bin of predicted probability.
 

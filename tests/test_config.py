@@ -53,7 +53,8 @@ def test_every_option_of_every_group_composes_into_a_run_that_passes_the_checks(
     # Given
     group, _, name = option.rpartition("/")
     # When
-    cfg = compose_run(f"{group}={name}")
+    needed = ["data.root=tiles"] if option == "data/folder" else []  # nobody can guess where your own tiles are
+    cfg = compose_run(f"{group}={name}", *needed)
     # Then
     resolved: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     check(cfg)
@@ -247,7 +248,7 @@ def test_an_unknown_band_is_refused_with_the_nearest_one(run: DictConfig) -> Non
         ("+data.image_sise=128", "image_size"),
         ("+trainer.max_epoch=3", "max_epochs"),
         ("+regularisation.dropout=0.1", "regularization"),
-        ("+data.split.test=10", ""),
+        ("+data.split.tets=10", "test"),
         ("+patience=3", ""),
     ],
 )
@@ -288,7 +289,7 @@ def test_the_ends_of_every_range_are_accepted(key: str, value: Any, run: DictCon
 @pytest.mark.parametrize("metric", sorted(POLARITY))
 def test_a_metric_is_only_driven_to_where_it_is_better(metric: str, run: DictConfig) -> None:
     # Given: a loss is better when it is small, a share of right pixels when it is large
-    right, wrong = ("minimize", "maximize") if metric.endswith("loss") else ("maximize", "minimize")
+    right, wrong = ("minimize", "maximize") if metric.endswith(("loss", "alarm")) else ("maximize", "minimize")
     run.objective.metric = metric
     # When, then
     run.objective.direction = right
@@ -303,6 +304,56 @@ def test_a_metric_is_only_driven_to_where_it_is_better(metric: str, run: DictCon
 def test_a_seed_that_no_generator_takes_is_refused(key: str, seed: int, run: DictConfig) -> None:
     OmegaConf.update(run, key, seed)
     assert refusal(run).startswith(f"{key}={seed}")
+
+
+def test_a_folder_of_your_own_is_asked_for_by_name() -> None:
+    message = refusal(compose_run("data=folder"))
+    assert message.startswith("data.root: not given. Type data.root=PATH")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.split.by=county"], "data.split.by=county: must be one of tile, group, folder"),
+        (["data.split.by=folder"], "data.split.by=folder: the Bijie layout has no folders of parts"),
+        (["data.split.csv=a.csv", "data.split.hold_out=js"], "data.split.csv=a.csv data.split.hold_out=js: give one"),
+        (["data.split.csv=a.csv", "data.split.by=group"], "data.split.by=group: data.split.csv and"),
+        (["data.split.hold_out=js", "data.split.test=5"], "data.split.test=5: data.split.hold_out leaves no tile"),
+        (["data.negatives.train=some"], "data.negatives.train=some: must be none, all, or a number above 0"),
+        (["data.negatives.val=-1"], "data.negatives.val=-1: must be none, all, or a number above 0"),
+        (["data.negatives.val=nan"], "data.negatives.val=nan: must be none, all, or a number above 0"),
+        (
+            ["data=folder", "data.root=a", "data.negatives.val=all"],
+            "data.negatives.val=all: must be none: only the Bijie",
+        ),
+        (
+            ["data.channels=[red,green,nir]"],
+            "data.channels=['red', 'green', 'nir']: images of the Bijie layout have red",
+        ),
+        (["data=folder", "data.root=a", "data.channels=[a,a]"], "data.channels=['a', 'a']: name at least one band"),
+        (["data=folder", "data.root=a", "data.bands=[red,dem]"], "data.bands: 'dem' is not one of red, green, blue"),
+    ],
+)
+def test_a_choice_of_tiles_that_does_not_fit_together_is_refused(overrides: list[str], said: str) -> None:
+    message = refusal(compose_run(*overrides))
+    assert message.startswith(said)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.bands=[red,green,blue,dem]"],
+        ["data.negatives.train=0.5", "data.negatives.val=all"],
+        ["data.split.hold_out=js"],
+        ["data.split.by=group", "data.split.hold_out=js"],
+        ["data.split.csv=a.csv"],
+        ["data=landslide4sense", "data.bands=[red,nir,slope]"],
+        ["data=folder", "data.root=a", "data.channels=[grey]"],
+    ],
+)
+def test_a_choice_of_tiles_is_one_or_two_words(overrides: list[str]) -> None:
+    check(compose_run(*overrides))
 
 
 def test_a_layout_that_nobody_reads_is_refused(run: DictConfig) -> None:
@@ -360,7 +411,9 @@ def test_params_are_flat_dotted_text(run: DictConfig) -> None:
 
 def test_params_hold_every_leaf_of_the_config_once(run: DictConfig) -> None:
     leaves = [line for line in OmegaConf.to_yaml(run, resolve=True).splitlines() if re.search(r":\s+\S", line)]
-    lists = [line for line in OmegaConf.to_yaml(run, resolve=True).splitlines() if line.strip() == "bands:"]
+    lists = [
+        line for line in OmegaConf.to_yaml(run, resolve=True).splitlines() if line.strip() in ("bands:", "channels:")
+    ]
     assert len(flat_params(run)) == len(leaves) + len(lists)
 
 

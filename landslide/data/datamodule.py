@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from landslide.data.augmentation import Augmentation
+from landslide.data.augmentation import EIGHT_BIT, Augmentation, Jitter
 from landslide.data.cache import TileCache, open_cache
-from landslide.data.splits import Split, random_split
-from landslide.data.synthetic import synthesize
-from landslide.data.tiles import list_bijie
+from landslide.data.layouts import list_tiles
+from landslide.data.pixels import FULL_SCALE
+from landslide.data.splits import Split, divide
 from landslide.errors import DataError
 
 Batch = dict[str, Tensor]
+
+TERRAIN = ("dem", "slope")
+"""Bands that no light falls on: augmentation leaves their values alone."""
 
 
 class CachedTiles(Dataset[Batch]):
@@ -39,8 +42,8 @@ class CachedTiles(Dataset[Batch]):
         """Tiles at these positions of the part.
 
         Returns:
-            ``image`` uint8 ``(N, C, H, W)`` in channels-last memory, ``mask`` uint8 ``(N, H, W)``, ``position`` int64
-            ``(N,)``.
+            ``image`` ``(N, C, H, W)`` of the cache's type in channels-last memory, ``mask`` uint8 ``(N, H, W)``,
+            ``position`` int64 ``(N,)``.
         """
         rows = self.rows[positions]
         return {
@@ -95,35 +98,63 @@ class TileDataModule(pl.LightningDataModule):
         self.batch_size: int = cfg.batch_size
         self.seed = seed
         self.gsd_m: float = float("nan") if cfg.gsd_m is None else cfg.gsd_m
-        self.augmentation = Augmentation(augmentation, seed)
-        self.cache = open_dataset(cfg)
-        self.split: Split = random_split(len(self.cache), **cfg.split)
-        self._check_parts(cfg)
+        self.bands: list[str] = list(cfg.bands)
+        tiles = list_tiles(cfg)
+        self.split: Split = divide(tiles, cfg.split, cfg.negatives)
+        self._check_batch()
+        self.cache: TileCache = open_cache(tiles, cfg.image_size, self.bands, Path(cfg.cache_dir).expanduser())
+        self._check_landslides(cfg)
         self.train_tiles = CachedTiles(self.cache, self.split.train)
         self.val_tiles = CachedTiles(self.cache, self.split.val)
+        self.augmentation = Augmentation(augmentation, seed, self._jitter() if augmentation else None)
 
-    def _check_parts(self, cfg: DictConfig) -> None:
+    def _check_batch(self) -> None:
         if self.batch_size > len(self.split.train):
             raise DataError(
                 f"data.batch_size={self.batch_size}: the training part has {len(self.split.train)} tiles, "
                 "which fills no batch."
             )
+
+    def _check_landslides(self, cfg: DictConfig) -> None:
         if not self.cache.mask[self.split.train].any():
             raise DataError(
                 f"data.root={cfg.root}: no landslide pixel in the training part, there is nothing to learn."
             )
 
+    @cached_property
     def band_statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each band over the training part, of values in [0, 1]."""
+        """Mean and standard deviation of each band over the training part, in shares of the band's full scale.
+
+        A band without any variation gets a deviation that can be divided by.
+        """
+        scale = np.asarray(self.cache.scale)
         total, squares, pixels = 0.0, 0.0, 0
         for row in self.split.train:  # tile by tile, so that a large dataset is not read into memory
-            values = self.cache.image[row].reshape(-1, self.cache.image.shape[-1]) / 255.0
+            values = self.cache.image[row].reshape(-1, len(scale)) / scale
             total = total + values.sum(0)
             squares = squares + (values**2).sum(0)
             pixels += len(values)
         mean: npt.NDArray[np.float64] = np.asarray(total) / pixels
-        std = np.sqrt(np.maximum(np.asarray(squares) / pixels - mean**2, 1e-6))
+        variance = np.asarray(squares) / pixels - mean**2
+        constant = np.where(variance > 1e-10 * mean**2, variance, 1.0)
+        std = np.sqrt(np.where(scale == FULL_SCALE["uint8"], np.maximum(variance, 1e-6), constant))
         return mean.tolist(), std.tolist()
+
+    def _jitter(self) -> list[Jitter | None]:
+        """What brightness and contrast mean in each band: around the middle of 8 bits, else around the band's mean.
+
+        A uniform distribution of the same deviation would be sqrt(12) deviations wide, as 0 to 255 is for 8 bits.
+        """
+        jitter: list[Jitter | None] = []
+        for row, (band, scale) in enumerate(zip(self.bands, self.cache.scale, strict=True)):
+            if band in TERRAIN:
+                jitter.append(None)
+            elif scale == FULL_SCALE["uint8"]:
+                jitter.append(EIGHT_BIT)
+            else:
+                mean, std = self.band_statistics
+                jitter.append((mean[row] * scale, 12**0.5 * std[row] * scale))
+        return jitter
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, whole batches only: several networks cannot normalise a batch of one."""
@@ -143,15 +174,3 @@ class TileDataModule(pl.LightningDataModule):
             self.augmentation.start_epoch(trainer.current_epoch)
             batch["image"], batch["mask"] = self.augmentation(batch["image"], batch["mask"])
         return batch
-
-
-def open_dataset(cfg: DictConfig) -> TileCache:
-    """All tiles of the ``data`` group, decoded; a synthetic dataset is written first where it is missing.
-
-    Raises:
-        DataError: see :func:`list_bijie`, :func:`synthesize` and :func:`open_cache`.
-    """
-    root = Path(cfg.root).expanduser()
-    if cfg.generate is not None:
-        synthesize(root, **cfg.generate, progress=lambda tiles: track(list(tiles), "Writing synthetic tiles"))
-    return open_cache(list_bijie(root), cfg.image_size, cfg.bands, Path(cfg.cache_dir).expanduser())

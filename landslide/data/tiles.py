@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from landslide.data.pixels import FULL_SCALE, RGB, Pixels, read_image, read_mask, resize
 from landslide.errors import DataError
 
-CHANNEL = {"red": 0, "green": 1, "blue": 2}
+DEM_UNIT_M = 0.1
+"""Metres of one step of an elevation model: the synthetic ones are in decimetres, the published unit is not stated.
+Bands are standardised before the network, so it names the number and changes no result."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,28 @@ class Tile:
     """One image with its mask, not read yet."""
 
     tile_id: str
-    """The image's name without its ending; unique in the dataset."""
+    """Its name without ending, with the folder before it where names repeat; unique in the dataset."""
     image: Path
-    mask: Path
+    mask: Path | None
+    """None: background everywhere."""
+    dem: Path | None = None
+    """An elevation model of the same ground, in a file of its own."""
+    channels: tuple[str, ...] = RGB
+    """Names of all bands of the image file, in order."""
+    group: str = ""
+    """Tiles of one group come from one place, and may show the same ground."""
+    part: str | None = None
+    """The part that the dataset itself puts it in: train, val or test."""
 
 
 @dataclass(frozen=True)
 class DecodedTile:
     """One tile at the size that the network sees."""
 
-    image: npt.NDArray[np.uint8]
-    """``(size, size, bands)``."""
+    image: Pixels
+    """``(size, size, bands)``; uint8, uint16 or float32, the narrowest that holds every band."""
+    scale: tuple[float, ...]
+    """Full scale of each band as its file has it: 255, 65535, or 1 for other numbers."""
     mask: npt.NDArray[np.uint8]
     """``(size, size)``, 0 background, 1 landslide."""
     height_px: int
@@ -38,56 +51,41 @@ class DecodedTile:
     width_px: int
 
 
-def list_bijie(root: Path) -> list[Tile]:
-    """The landslide tiles of the published Bijie layout, sorted by name.
-
-    Layout: ``landslide/image/NAME.png`` (RGB) with ``landslide/mask/NAME.png`` (8 bit). Source: Ji, Yu, Shen, Li and
-    Xu (2020), doi:10.1007/s10346-020-01353-2.
-
-    Raises:
-        DataError: where the layout is another one, or an image has no mask.
-    """
-    images, masks = root / "landslide" / "image", root / "landslide" / "mask"
-    if not images.is_dir() or not masks.is_dir():
-        raise DataError(
-            f"data.root={root}: no Bijie dataset there (looked for landslide/image and landslide/mask). Give its "
-            "folder with data.root=PATH or the environment variable LANDSLIDE_BIJIE_ROOT, or write a synthetic one: "
-            "landslide data synthesize PATH"
-        )
-    tiles = [Tile(path.stem, path, masks / path.name) for path in sorted(images.glob("*.png"))]
-    if not tiles:
-        raise DataError(f"{images}: holds no PNG image.")
-    missing = [tile.image.name for tile in tiles if not tile.mask.is_file()]
-    if missing:
-        raise DataError(f"{masks}: {len(missing)} of {len(tiles)} masks are missing, the first is {missing[0]!r}.")
-    return tiles
-
-
 def decode(tile: Tile, size: int, bands: Sequence[str]) -> DecodedTile:
     """Read one tile and resize it.
 
     The image is resized bilinearly, with every source pixel weighed when it shrinks. So is the mask, which leaves more
-    than two values: they are min-max scaled and encoded as 0 or 1 at one half, as in Oak et al. 2024, section IV-A. A
-    mask of one value has no range to scale by and is divided by 255.
+    than two values: :func:`encode_mask` makes them 0 or 1. Pixels keep the numbers of their file; an elevation model
+    in a file of its own is in metres above the mean of the tile, since its height above the sea tells where a tile
+    is, not what it shows.
+
+    Args:
+        tile: of one dataset.
+        size: side of the result in pixels.
+        bands: which of ``tile.channels``, in which order; ``dem`` may be one that comes from ``tile.dem``.
 
     Raises:
         DataError: naming the file, where it cannot be read, or image and mask differ in size.
     """
-    image, mask = _read(tile.image, "RGB"), _read(tile.mask, "L")
-    if image.size != mask.size:
-        raise DataError(f"{tile.mask}: {_px(mask)}, but its image is {_px(image)}. They must be of one size.")
-    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))  # (size, size, 3)
-    channels = [CHANNEL[band] for band in bands]
+    pixels = read_image(tile.image, tile.channels)
+    inside = [band for band in bands if band in tile.channels]
+    resized = resize(pixels[..., [tile.channels.index(band) for band in inside]], size)
+    planes = {band: resized[..., row] for row, band in enumerate(inside)}
+    planes |= {band: _relief(tile, size) for band in bands if band not in tile.channels}
     return DecodedTile(
-        image=np.ascontiguousarray(resized[..., channels]),
-        mask=encode_mask(np.asarray(mask.resize((size, size), Image.Resampling.BILINEAR))),
-        height_px=image.height,
-        width_px=image.width,
+        image=np.stack([planes[band] for band in bands], axis=-1),
+        scale=tuple(FULL_SCALE[planes[band].dtype.name] for band in bands),
+        mask=_landslide(tile, pixels, size),
+        height_px=pixels.shape[0],
+        width_px=pixels.shape[1],
     )
 
 
-def encode_mask(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Min-max scale, then 1 from one half up.
+def encode_mask(mask: Pixels) -> npt.NDArray[np.uint8]:
+    """Min-max scale, then 1 from one half up, as in Oak et al. 2024, section IV-A.
+
+    So it does not matter whether landslides are written as 1, 255 or 65535. A mask of one value has no range to scale
+    by: 0 is background, everything else landslide.
 
     Examples:
         >>> encode_mask(np.array([[0, 90], [110, 200]], dtype=np.uint8)).tolist()
@@ -95,19 +93,29 @@ def encode_mask(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         >>> encode_mask(np.zeros((1, 2), dtype=np.uint8)).tolist()
         [[0, 0]]
     """
-    low, high = int(mask.min()), int(mask.max())
+    low, high = float(mask.min()), float(mask.max())
     if low == high:
-        low, high = 0, 255
+        return np.full(mask.shape, int(low != 0), dtype=np.uint8)
     return ((mask.astype(np.float32) - low) / (high - low) >= 0.5).astype(np.uint8)
 
 
-def _read(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as an image ({error}).") from error
+def _landslide(tile: Tile, pixels: Pixels, size: int) -> npt.NDArray[np.uint8]:
+    """0 or 1, ``(size, size)``."""
+    if tile.mask is None:
+        return np.zeros((size, size), dtype=np.uint8)
+    mask = read_mask(tile.mask)
+    if mask.shape != pixels.shape[:2]:
+        raise DataError(f"{tile.mask}: {_px(mask)}, but its image is {_px(pixels)}. They must be of one size.")
+    return encode_mask(resize(mask[..., None], size)[..., 0])
 
 
-def _px(image: Image.Image) -> str:
-    return f"{image.width} x {image.height} px"
+def _relief(tile: Tile, size: int) -> Pixels:
+    """Metres above the mean of the tile, float32 ``(size, size)``; the model may be coarser than the image."""
+    assert tile.dem is not None
+    height_m = read_image(tile.dem, ("dem",)).astype(np.float32) * np.float32(DEM_UNIT_M)
+    resized: npt.NDArray[np.float32] = resize(height_m, size)[..., 0]
+    return resized - np.float32(resized.mean(dtype=np.float64))
+
+
+def _px(pixels: Pixels) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]} px"

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from landslide.errors import ConfigError, WeightsError, nearest
 from landslide.models.weights import OTHER_WAYS, load_from_file, normalisation
 
+RGB = ("red", "green", "blue")
+
 DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout", "decoder_aspp_dropout")
 
 
@@ -23,7 +25,7 @@ class Segmenter(nn.Module):
 
     Args:
         net: maps ``(N, C, H, W)`` to ``(N, 1, H, W)``.
-        mean: one value a band, in [0, 1].
+        mean: one value a band, in the units of the pixels.
         std: likewise, above 0.
     """
 
@@ -33,14 +35,14 @@ class Segmenter(nn.Module):
     def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment a batch.
 
         Args:
-            image: uint8 or float, ``(N, C, H, W)``, in 0 to 255.
+            image: uint8, uint16 or floating, ``(N, C, H, W)``, in the units of the files: 8 bits are 0 to 255.
 
         Returns:
             Floating logits, ``(N, 1, H, W)``.
@@ -95,21 +97,30 @@ def build_segmenter(
 
 
 def pixel_statistics(
-    encoder: Any, bands: Sequence[str], measured: tuple[list[float], list[float]]
+    encoder: Any, bands: Sequence[str], scale: Sequence[float], measured: tuple[list[float], list[float]]
 ) -> tuple[list[float], list[float]]:
     """Mean and standard deviation a band: what the configuration says, else what the weights expect, else measured.
 
+    Weights expect something of red, green and blue of 8 bits alone.
+
     Args:
-        encoder: the ``encoder`` group.
+        encoder: the ``encoder`` group; its numbers are shares of the full scale.
         bands: names in order.
-        measured: of the training part.
+        scale: full scale of each.
+        measured: of the training part, in shares of the full scale.
+
+    Returns:
+        In the units of the pixels.
     """
+    mean, std = list(measured[0]), list(measured[1])
     prescribed = normalisation(encoder.name, encoder.weights)
-    if prescribed is not None:
-        rows = [("red", "green", "blue").index(band) for band in bands]
-        prescribed = [prescribed[0][row] for row in rows], [prescribed[1][row] for row in rows]
-    mean, std = prescribed or measured
-    return list(encoder.mean or mean), list(encoder.std or std)
+    for row, band in enumerate(bands):
+        if prescribed is not None and band in RGB and scale[row] == 255:
+            mean[row], std[row] = (values[RGB.index(band)] for values in prescribed)
+    full_scale = torch.tensor(scale)
+    mean_and_std = (list(encoder.mean or mean), list(encoder.std or std))
+    raw_mean, raw_std = ((full_scale * torch.tensor(shares)).tolist() for shares in mean_and_std)
+    return raw_mean, raw_std
 
 
 def require_fitting_size(net: nn.Module, image_size: int) -> None:

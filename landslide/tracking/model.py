@@ -27,7 +27,8 @@ def export_model(folder: Path, weights: dict[str, Tensor], spec: dict[str, Any])
     Args:
         folder: made if missing.
         weights: state dict of a :class:`~landslide.models.segmenter.Segmenter`.
-        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights; and ``bands``.
+        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights; ``bands``;
+            and ``dtype``, the type of its pixels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "weights.safetensors")
@@ -39,9 +40,9 @@ def log_model(store: Store, run_id: str, folder: Path) -> None:
 
     The package's own code travels with it, so that it predicts where landslide is not installed.
     """
-    bands = len(json.loads((folder / "segmenter.json").read_text(encoding="utf-8"))["bands"])
+    spec = json.loads((folder / "segmenter.json").read_text(encoding="utf-8"))
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, bands))]),
+        inputs=Schema([TensorSpec(np.dtype(spec["dtype"]), (-1, -1, -1, len(spec["bands"])))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1))]),
     )
     mlflow.set_tracking_uri(store.uri)

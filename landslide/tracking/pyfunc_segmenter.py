@@ -21,6 +21,7 @@ class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         spec = json.loads(Path(context.artifacts["segmenter.json"]).read_text(encoding="utf-8"))
         spec.pop("bands")
+        spec.pop("dtype")
         self.segmenter = build_segmenter(encoder_weights=None, **spec)
         self.segmenter.load_state_dict(load_file(context.artifacts["weights.safetensors"]))
         self.segmenter.eval()
@@ -31,7 +32,9 @@ class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         Args:
             context: unused; MLflow passes it.
-            model_input: uint8, ``(N, H, W, C)``, bands in the order that the model was trained with.
+            model_input: ``(N, H, W, C)``, of the type and with the bands, in their order, that ``segmenter.json`` and
+                the signature name; in the units of the files that the model was trained with (8-bit bands 0 to 255
+                also where the type is float32; ``dem`` of the Bijie layout in metres above the mean of the tile).
             params: unused.
 
         Returns:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
-from landslide.metrics import TileHistograms, counts_from_histograms, probability_bin, ratios
+from landslide.metrics import TileHistograms, counts_from_histograms, false_alarm, probability_bin, ratios
 from landslide.models.segmenter import Segmenter
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]]], Optimizer]
@@ -77,6 +77,7 @@ class SegmentationModule(pl.LightningModule):
         counts = counts_from_histograms(self.tile_histograms.compute().cpu().numpy())
         for name, value in ratios(counts.sum(0)).items():
             self.log(f"val/{name}", value)
+        self.log("val/false_alarm", false_alarm(counts))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the epoch before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landslide.data.datamodule import TileDataModule
-from landslide.metrics import COUNTS, ratios
+from landslide.data.pixels import FULL_SCALE
+from landslide.metrics import COUNTS, false_alarm, ratios
 from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure
 from landslide.tracking.run import TrackedRun
 from landslide.training.history import History, Validation
@@ -52,6 +54,7 @@ def _summary(best: Validation, last: Validation) -> dict[str, float]:
         metrics[f"{which}/epoch"] = validation.epoch
         for key, value in ratios(validation.counts.sum(0)).items():
             metrics[f"{which}/{key}"] = value
+        metrics[f"{which}/false_alarm"] = false_alarm(validation.counts)
     return metrics
 
 
@@ -91,7 +94,7 @@ def _write_panel(folder: Path, best: Validation, data: TileDataModule, tiles: in
     shown, rule = panel_positions(data.cache.mask[data.split.val], tiles)
     rows = np.asarray(data.split.val)[shown]
     panel = {
-        "images": _as_rgb(data.cache.image[rows]),
+        "images": as_rgb(data.cache.image[rows], data.bands, data.cache.scale),
         "masks": data.cache.mask[rows],
         "probability": best.probability[shown],
         "tile_id": np.array([data.cache.tile_id[row] for row in rows]),
@@ -124,6 +127,27 @@ def panel_positions(masks: npt.NDArray[np.uint8], tiles: int) -> tuple[list[int]
     return chosen, f"Validation tiles at percentiles {percentiles} of landslide area, whatever was predicted on them."
 
 
-def _as_rgb(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """First three bands, or one band as grey."""
-    return images[..., :3] if images.shape[-1] >= 3 else np.repeat(images[..., :1], 3, axis=-1)
+def as_rgb(images: npt.NDArray[Any], bands: Sequence[str], scale: Sequence[float]) -> npt.NDArray[np.uint8]:
+    """Pictures of tiles: red, green and blue where they are there, else the first three bands, or the first as grey.
+
+    Args:
+        images: ``(tiles, H, W, bands)``.
+        bands: their names.
+        scale: full scale of each; what is not 8 bit is stretched from its 2nd to its 98th percentile over all tiles.
+
+    Returns:
+        ``(tiles, H, W, 3)``.
+    """
+    rgb = ("red", "green", "blue")
+    if set(rgb) <= set(bands):
+        chosen = [bands.index(band) for band in rgb]
+    else:
+        chosen = [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
+    planes = []
+    for band in chosen:
+        plane = images[..., band]
+        if scale[band] != FULL_SCALE["uint8"]:
+            low, high = np.percentile(plane, (2, 98))
+            plane = np.clip((plane - low) / ((high - low) or 1.0), 0, 1) * 255
+        planes.append(plane.astype(np.uint8))
+    return np.stack(planes, axis=-1)

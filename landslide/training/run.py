@@ -136,7 +136,8 @@ def prepare(cfg: DictConfig) -> Parts:
     memory.reset_peak()
     data = TileDataModule(cfg.data, augmentation=cfg.regularization.augmentation, seed=cfg.seed)
     pl.seed_everything(cfg.seed, verbose=False)
-    mean, std = pixel_statistics(cfg.encoder, cfg.data.bands, data.band_statistics())
+    _require_empty_tiles(cfg, data)
+    mean, std = pixel_statistics(cfg.encoder, data.bands, data.cache.scale, data.band_statistics)
     spec = {
         "arch": OmegaConf.to_container(cfg.arch, resolve=True),
         "encoder_name": cfg.encoder.name,
@@ -146,7 +147,17 @@ def prepare(cfg: DictConfig) -> Parts:
     }
     segmenter = build_segmenter(encoder_weights=cfg.encoder.weights, **spec)
     require_fitting_size(segmenter.net, cfg.data.image_size)
-    return Parts(cfg, store, hardware, data, segmenter, {**spec, "bands": list(cfg.data.bands)})
+    spec |= {"bands": data.bands, "dtype": data.cache.image.dtype.name}
+    return Parts(cfg, store, hardware, data, segmenter, spec)
+
+
+def _require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
+    masks = data.cache.mask[data.split.val]
+    if cfg.objective.metric == "val/false_alarm" and masks.any((1, 2)).all():
+        raise ConfigError(
+            "objective.metric=val/false_alarm: every validation tile holds a landslide, so no epoch has this number. "
+            "Add non-landslide tiles, in the Bijie layout with data.negatives.val=all"
+        )
 
 
 def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> History:
@@ -274,7 +285,12 @@ def _describe(run: TrackedRun, parts: Parts) -> None:
             "landslide.split_digest": split["digest"],
         }
     )
-    profile = {"tiles": len(data.cache), "train": len(data.train_tiles), "val": len(data.val_tiles)}
+    profile = {
+        "tiles": len(data.cache),
+        "train": len(data.train_tiles),
+        "val": len(data.val_tiles),
+        "test": len(data.split.test),
+    }
     run.log_dataset(cfg.data.name, data.cache.digest, cfg.data.root, profile)
     gflops = forward_gflops(parts.segmenter, len(cfg.data.bands), cfg.data.image_size)
     run.log_metrics({"model/parameters": parameter_count(parts.segmenter), "model/gflops": gflops})

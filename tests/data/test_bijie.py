@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from landslide.data.bijie import list_bijie
 from landslide.data.cache import TileCache, open_cache
 from landslide.data.splits import random_split
-from landslide.data.tiles import Tile, decode, list_bijie
+from landslide.data.tiles import Tile, decode
 from tests.conftest import ROOT
 
 BIJIE = Path(os.environ.get("LANDSLIDE_BIJIE_ROOT", ROOT.parent / "shared" / "data" / "Bijie-landslide-dataset"))

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landslide.data.bijie import list_bijie
 from landslide.data.cache import TileCache, content_digest, open_cache
-from landslide.data.tiles import list_bijie
 from landslide.errors import DataError
 from tests.data.conftest import cut_short, files_in, random_tile, write_dataset, write_tile
 
@@ -202,7 +202,7 @@ def test_what_a_killed_build_left_is_cleared_by_the_next_one(tmp_path: Path) -> 
     write_dataset(tmp_path / "tiles", [(48, 48)] * 300)
     code = (
         "import sys; from pathlib import Path; from landslide.data.cache import open_cache\n"
-        "from landslide.data.tiles import list_bijie\n"
+        "from landslide.data.bijie import list_bijie\n"
         "open_cache(list_bijie(Path(sys.argv[1])), 256, ('red', 'green', 'blue'), Path(sys.argv[2]))"
     )
     with subprocess.Popen(

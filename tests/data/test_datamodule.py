@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from landslide.config import DataConfig, SplitConfig
-from landslide.data.datamodule import EpochBatches, TileDataModule, open_dataset
+from landslide.data.datamodule import EpochBatches, TileDataModule
 from landslide.errors import DataError
 from tests.data.conftest import Bytes, random_tile, write_dataset, write_tile
 
@@ -199,7 +199,7 @@ def test_band_statistics_are_those_of_numpy_over_the_training_part(
     channels = [("red", "green", "blue").index(band) for band in bands]
     images = np.stack([written[1][data.cache.tile_id[row]][0] for row in data.split.train])[..., channels] / 255
     # When
-    mean, std = data.band_statistics()
+    mean, std = data.band_statistics
     # Then
     assert mean == pytest.approx(images.mean((0, 1, 2)), rel=1e-9)
     assert std == pytest.approx(images.std((0, 1, 2)), rel=1e-9)
@@ -210,7 +210,7 @@ def test_a_band_without_any_variation_has_a_standard_deviation_to_divide_by(tmp_
         write_tile(tmp_path, f"tile{number}", np.full((8, 8, 3), 90, np.uint8), random_tile(number, 8, 8)[1])
     split = SplitConfig(train=2, val=2, seed=0)
     data = TileDataModule(config(tmp_path, image_size=8, batch_size=2, split=split), augmentation=0.0, seed=0)
-    mean, std = data.band_statistics()
+    mean, std = data.band_statistics
     assert mean == pytest.approx([90 / 255] * 3)
     assert all(0 < value < 0.01 for value in std)
 
@@ -261,5 +261,5 @@ def test_a_dataset_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_home_folder_is_written_as_a_tilde(written: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(written[0].parent))
     cfg = config(written[0], root=f"~/{written[0].name}", cache_dir="~/tilde-cache")
-    assert len(open_dataset(cfg)) == TRAIN + VAL
+    assert len(TileDataModule(cfg, augmentation=0.0, seed=0).cache) == TRAIN + VAL
     assert (written[0].parent / "tilde-cache").is_dir()

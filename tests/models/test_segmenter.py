@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from landslide.errors import ConfigError, WeightsError
-from landslide.models.segmenter import Segmenter, build_segmenter, require_fitting_size
+from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics, require_fitting_size
 
 FOUR = ["unet", "linknet", "pspnet", "fpn"]
 TINY = "tu-test_resnet"
@@ -83,11 +84,46 @@ def test_pixels_are_normalised_band_by_band() -> None:
     # Given: a network that does nothing
     mean, std = [0.1, 0.5, 0.9], [0.2, 0.25, 0.5]
     # When
-    found = Segmenter(nn.Identity(), mean, std)(image())
+    found = Segmenter(nn.Identity(), *(255 * np.array([mean, std])).tolist())(image())
     # Then
     share = image().numpy().transpose(0, 2, 3, 1) / 255
     expected = ((share - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
     assert found.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_pixels_of_every_type_are_normalised_in_their_own_units(dtype: torch.dtype) -> None:
+    pixels = torch.tensor([0, 100, 200]).view(1, 1, 1, 3).to(dtype)
+    found = Segmenter(nn.Identity(), [100.0], [50.0])(pixels)
+    assert found.dtype == torch.float32
+    assert found.flatten().tolist() == [-2, 0, 2]
+
+
+def statistics(bands: list[str], scale: list[float], **encoder: Any) -> tuple[list[float], list[float]]:
+    """What a network subtracts and divides by where every band measured 0.4 and 0.2 of its full scale."""
+    given = {"name": "resnet18", "weights": None, "mean": None, "std": None} | encoder
+    measured = [0.4] * len(bands), [0.2] * len(bands)
+    return pixel_statistics(OmegaConf.create(given), bands, scale, measured)
+
+
+def test_weights_prescribe_the_statistics_of_eight_bit_colours_alone() -> None:
+    # Given: the ImageNet numbers, in 0 to 255; and measured ones for all other bands
+    mean, std = statistics(["blue", "dem", "red"], [255.0, 1.0, 255.0], weights="imagenet")
+    assert mean == pytest.approx([0.406 * 255, 0.4, 0.485 * 255])
+    assert std == pytest.approx([0.225 * 255, 0.2, 0.229 * 255])
+    # When: the same colours in 16 bits
+    mean, std = statistics(["blue", "red"], [65535.0, 65535.0], weights="imagenet")
+    # Then
+    assert (mean, std) == (pytest.approx([0.4 * 65535] * 2), pytest.approx([0.2 * 65535] * 2))
+
+
+def test_statistics_are_measured_without_weights_and_given_as_shares_of_the_full_scale() -> None:
+    assert statistics(["red"], [255.0]) == (pytest.approx([102]), pytest.approx([51]))
+    assert statistics(["red"], [255.0], mean=[0.5], weights="imagenet") == (
+        pytest.approx([127.5]),
+        pytest.approx([0.229 * 255]),
+    )
+    assert statistics(["nir"], [65535.0], std=[0.1]) == (pytest.approx([26214]), pytest.approx([6553.5]))
 
 
 def test_normalisation_travels_with_the_weights() -> None:
