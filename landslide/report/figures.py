@@ -221,6 +221,33 @@ def tiles_figure(panels: Mapping[str, Panel]) -> Figure:
 
 
 @_styled
+def outlines_figure(images: UInt8, masks: UInt8, tile_id: Sequence[str], rule: str) -> Figure:
+    """Tiles of a dataset with the outlines of their landslides.
+
+    Args:
+        images: uint8, ``(k, H, W, 3)``.
+        masks: uint8, ``(k, H, W)``, 0 background, 1 landslide.
+        tile_id: k names.
+        rule: one line: how these tiles were chosen.
+    """
+    columns = min(6, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.15 * rows + 0.4), layout="compressed")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, image, mask, name in zip(axes.flat, images, masks, tile_id, strict=False):
+        _bare(axis, image, f"{textwrap.shorten(name, 24, placeholder='…')}  {mask.mean():.1%}")
+        if mask.any():
+            edged = np.pad(mask, 1)  # so that an outline closes along the edge of the tile
+            rows_at, columns_at = np.arange(-1, len(edged) - 1), np.arange(-1, edged.shape[1] - 1)
+            axis.contour(columns_at, rows_at, edged, levels=[0.5], colors=[FALSE_ALARM], linewidths=1.2)
+            axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    figure.suptitle(f"{rule}. Outlined: landslide, with its share of the tile.", fontsize="medium")
+    return figure
+
+
+@_styled
 def f1_against_time_figure(points: Mapping[str, tuple[float, float]]) -> Figure:
     """F1 at the best epoch against the time of the whole training.
 
