@@ -27,7 +27,7 @@ def export_model(folder: Path, weights: dict[str, Tensor], spec: dict[str, Any])
     Args:
         folder: made if missing.
         weights: state dict of a :class:`~landslide.models.segmenter.Segmenter`.
-        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights; and ``bands``.
+        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "weights.safetensors")
