@@ -189,6 +189,10 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
             f"ckpt_path={cfg.ckpt_path}: no epoch up to trainer.max_epochs={cfg.trainer.max_epochs} was better "
             "than those in the checkpoint. Continue a run that was interrupted."
         )
+    assert history.last is not None
+    if history.last.epoch < cfg.trainer.max_epochs:
+        waited = f"{cfg.objective.metric} has not improved for {cfg.regularization.early_stopping} epochs"
+        console.print(f"ended after epoch {history.last.epoch}: {waited}")
     return history
 
 

@@ -142,12 +142,12 @@ def test_a_plateau_follows_the_objective_in_its_direction(trained: Train, metric
     series = Series(metric)
     # When
     done = trained(
-        *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "optimizer.lr=0.02"),
+        *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "optimizer.lr=1e-5"),
         *(f"objective.metric={metric}", f"objective.direction={direction}", "trainer.max_epochs=6"),
         callbacks=(series,),
     )
     # Then: half the rate after each epoch that is no better than the best by a ten-thousandth
-    expected, sign, best = [0.02], 1 if direction == "maximize" else -1, None
+    expected, sign, best = [1e-5], 1 if direction == "maximize" else -1, None
     for value in series.values:
         better = best is None or sign * value > sign * best * (1 + sign * 1e-4)
         best = value if better else best
