@@ -72,7 +72,8 @@ def trained(tiny: list[str], folder: Path) -> Train:
 
 
 # ------------------------------------------------------------------------------------------------------------ smoke
-NEEDS = {"dpt": ["encoder.name=tu-test_vit4"], "pan": ["data.image_size=128"]}
+NARROW = ["+arch.decoder_fusion_channels=16", "+arch.decoder_intermediate_channels=[16, 16, 32, 32]"]
+NEEDS = {"dpt": ["encoder.name=tu-test_vit4", *NARROW], "pan": ["data.image_size=128"]}
 
 
 @pytest.mark.parametrize("arch", options("arch"))
