@@ -18,7 +18,12 @@ BATCH_SIZE, SIZE, ROUNDS = 16, 256, 6
 
 def main() -> None:
     network = build_segmenter(
-        arch={"name": "unet"}, encoder_name="resnet50", encoder_weights=None, mean=[0.5] * 3, std=[0.5] * 3
+        arch={"name": "unet"},
+        encoder_name="resnet50",
+        encoder_weights=None,
+        bands=["red", "green", "blue"],
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
     ).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     image = torch.randint(0, 256, (BATCH_SIZE, SIZE, SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)

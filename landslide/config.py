@@ -124,6 +124,14 @@ class RegularizationConfig:
     augmentation: float = 0.0
     """Strength; 0 is none, 1 is flips, quarter turns and 20 % of brightness and contrast."""
     label_smoothing: float = 0.0
+    gradient_clip: float | None = None
+    """Largest norm of all gradients together; null clips nothing."""
+    freeze_encoder: Any = False
+    """True or false: whether the encoder keeps its weights; or int: for how many epochs from the first."""
+    ema: float | None = None
+    """Decay of an exponential average of the weights, which is what is validated and kept; null keeps no average."""
+    early_stopping: int | None = None
+    """Epochs without a better objective after which training ends; null trains to the last one."""
 
 
 @dataclass
@@ -243,6 +251,23 @@ def _check_numbers(cfg: DictConfig) -> None:
         value = regularization[name]
         within = value is None or (_is_number(value) and 0 <= value < 1)
         _require(f"regularization.{name}", value, valid=within, right="at least 0 and below 1")
+    _check_optional_regularization(regularization)
+    warmup, epochs = cfg.scheduler.get("warmup_epochs", 0), cfg.trainer.max_epochs
+    right = f"at least 0 and below trainer.max_epochs={epochs}"
+    _require("scheduler.warmup_epochs", warmup, valid=_is_number(warmup) and 0 <= warmup < epochs, right=right)
+
+
+def _check_optional_regularization(regularization: DictConfig) -> None:
+    clip, ema = regularization.gradient_clip, regularization.ema
+    valid = clip is None or (_is_number(clip) and clip > 0)
+    _require("regularization.gradient_clip", clip, valid=valid, right="above 0, or null")
+    valid = ema is None or (_is_number(ema) and 0 < ema < 1)
+    _require("regularization.ema", ema, valid=valid, right="above 0 and below 1, for example 0.99, or null")
+    frozen, patience = regularization.freeze_encoder, regularization.early_stopping
+    valid = isinstance(frozen, bool) or (isinstance(frozen, int) and frozen >= 1)
+    _require("regularization.freeze_encoder", frozen, valid=valid, right="true, false, or 1 epoch or more")
+    valid = patience is None or patience >= 1
+    _require("regularization.early_stopping", patience, valid=valid, right="1 epoch or more, or null")
 
 
 def _is_number(value: Any) -> bool:

@@ -104,9 +104,11 @@ def test_the_paper_experiment_is_table_one_to_the_letter(arch: str, monkeypatch:
         key: value for key, value in cfg["optimizer"].items() if key != "fused"
     }  # how it is computed, not what
     assert optimizer == {"_target_": "torch.optim.Adam", "lr": 0.001, "weight_decay": 0.0}
-    assert cfg["scheduler"] == {"_target_": None}
-    none = {"weight_decay": 0.0, "dropout": None, "augmentation": 0.0, "label_smoothing": 0.0}
-    assert cfg["regularization"] == none
+    constant = {"_target_": "landslide.training.schedules.constant", "warmup_epochs": 0, "max_epochs": 100}
+    assert cfg["scheduler"] == constant
+    nothing = {"weight_decay": 0.0, "dropout": None, "augmentation": 0.0, "label_smoothing": 0.0}
+    nothing |= {"gradient_clip": None, "freeze_encoder": False, "ema": None, "early_stopping": None}
+    assert cfg["regularization"] == nothing
     assert cfg["trainer"]["max_epochs"] == 100
 
 
@@ -203,6 +205,18 @@ def test_a_precision_that_yaml_reads_as_a_number_is_accepted() -> None:
         ("regularization.dropout", NAN, "at least 0 and below 1"),
         ("regularization.label_smoothing", 1.5, "at least 0 and below 1"),
         ("regularization.label_smoothing", NAN, "at least 0 and below 1"),
+        ("regularization.gradient_clip", 0, "above 0, or null"),
+        ("regularization.gradient_clip", NAN, "above 0, or null"),
+        ("regularization.ema", 0, "above 0 and below 1, for example 0.99, or null"),
+        ("regularization.ema", 1, "above 0 and below 1, for example 0.99, or null"),
+        ("regularization.ema", NAN, "above 0 and below 1"),
+        ("regularization.freeze_encoder", 0, "true, false, or 1 epoch or more"),
+        ("regularization.freeze_encoder", -1, "true, false, or 1 epoch or more"),
+        ("regularization.freeze_encoder", 1.5, "true, false, or 1 epoch or more"),
+        ("regularization.freeze_encoder", "yes", "true, false, or 1 epoch or more"),
+        ("regularization.freeze_encoder", None, "true, false, or 1 epoch or more"),
+        ("regularization.early_stopping", 0, "1 epoch or more, or null"),
+        ("regularization.early_stopping", -3, "1 epoch or more, or null"),
         ("trainer.precision", "fp16", "one of auto, 32, bf16, 16"),
         ("trainer.precision", "bf61", "Did you mean 'bf16'?"),
         ("trainer.memory_format", "channel_last", "Did you mean 'channels_last'?"),
@@ -227,6 +241,14 @@ def test_a_value_that_no_run_can_use_is_refused_with_key_value_and_cure(
     assert message.startswith(f"{key}={value}")
     assert cure in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("scheduler", ["none", "cosine"])
+@pytest.mark.parametrize("warmup", ["-1", "nan", "12", "long"])
+def test_a_warm_up_that_does_not_fit_the_run_is_refused(scheduler: str, warmup: str) -> None:
+    message = refusal(compose_run(f"scheduler={scheduler}", f"scheduler.warmup_epochs={warmup}"))
+    assert message == f"scheduler.warmup_epochs={warmup}: must be at least 0 and below trainer.max_epochs=12."
+    check(compose_run(f"scheduler={scheduler}", "scheduler.warmup_epochs=0.5"))
 
 
 def test_a_number_that_is_none_is_refused_as_the_command_line_writes_it() -> None:
@@ -277,6 +299,11 @@ def test_a_key_that_was_added_to_the_schema_is_refused_because_nobody_would_read
         ("regularization.augmentation", 3),
         ("regularization.label_smoothing", 0),
         ("regularization.weight_decay", 0),
+        ("regularization.gradient_clip", 1),
+        ("regularization.ema", 0.9999),
+        ("regularization.freeze_encoder", True),
+        ("regularization.freeze_encoder", 1),
+        ("regularization.early_stopping", 1),
         ("data.bands", ["blue"]),
         ("data.bands", ["blue", "red"]),
     ],

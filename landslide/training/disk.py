@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.errors import TrackingError
+from landslide.errors import ConfigError, TrackingError
 from landslide.models.cost import parameter_count
 from landslide.models.segmenter import build_segmenter
 
@@ -23,15 +24,21 @@ KEPT = CHECKPOINT + 1
 
 
 def weights_mb(cfg: DictConfig) -> float:
-    """Size of a run's weights, from a network without memory behind it."""
-    with torch.device("meta"):
-        network = build_segmenter(
-            arch=OmegaConf.to_container(cfg.arch, resolve=True),  # type: ignore[arg-type]
-            encoder_name=cfg.encoder.name,
-            encoder_weights=None,
-            mean=[0.5] * len(cfg.data.bands),
-            std=[0.5] * len(cfg.data.bands),
-        )
+    """Size of a run's weights, from a network without memory behind it where its encoder can be built so."""
+    build = partial(
+        build_segmenter,
+        arch=OmegaConf.to_container(cfg.arch, resolve=True),  # type: ignore[arg-type]
+        encoder_name=cfg.encoder.name,
+        encoder_weights=None,
+        bands=list(cfg.data.bands),
+        mean=[0.5] * len(cfg.data.bands),
+        std=[0.5] * len(cfg.data.bands),
+    )
+    try:
+        with torch.device("meta"):
+            network = build()
+    except ConfigError:  # MiT, for one, reads numbers from tensors while it is built
+        network = build()
     return parameter_count(network) * BYTES / 1e6
 
 
@@ -53,7 +60,8 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
     for cfg in configs:
         key = cfg.arch.name + cfg.encoder.name
         sizes[key] = sizes[key] or weights_mb(cfg)
-        each.append((cfg.arch.name, sizes[key]))
+        averaged = 1 if cfg.regularization.ema is None else (CHECKPOINT + 1) / CHECKPOINT  # the average lies beside
+        each.append((cfg.arch.name, sizes[key] * averaged))
     keep = configs[0].tracking.keep_models
     if keep == "finalists":
         kept = KEPT * sum({arch: max(size for name, size in each if name == arch) for arch, _ in each}.values())

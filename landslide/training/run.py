@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import signal
 import warnings
@@ -19,7 +20,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich.console import Console
 from rich.markup import escape
 
@@ -28,7 +29,13 @@ from landslide.data.datamodule import TileDataModule
 from landslide.errors import ConfigError
 from landslide.losses import SmoothedTargets
 from landslide.models.cost import forward_gflops, parameter_count
-from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics, require_fitting_size
+from landslide.models.segmenter import (
+    Segmenter,
+    build_segmenter,
+    pixel_statistics,
+    require_fitting_size,
+    require_trainable,
+)
 from landslide.terminal import open_console
 from landslide.tracking.model import export_model, log_model
 from landslide.tracking.provenance import environment
@@ -133,6 +140,7 @@ def prepare(cfg: DictConfig) -> Parts:
     store = open_store(cfg.tracking.uri)
     hardware = hw.choose_hardware(cfg.trainer)
     hw.apply(hardware, deterministic=cfg.trainer.deterministic)
+    _require_unscaled_gradients(cfg, hardware)
     memory.reset_peak()
     data = TileDataModule(cfg.data, augmentation=cfg.regularization.augmentation, seed=cfg.seed)
     pl.seed_everything(cfg.seed, verbose=False)
@@ -141,14 +149,15 @@ def prepare(cfg: DictConfig) -> Parts:
     spec = {
         "arch": OmegaConf.to_container(cfg.arch, resolve=True),
         "encoder_name": cfg.encoder.name,
+        "bands": list(cfg.data.bands),
         "mean": mean,
         "std": std,
         "dropout": cfg.regularization.dropout,
     }
     segmenter = build_segmenter(encoder_weights=cfg.encoder.weights, **spec)
     require_fitting_size(segmenter.net, cfg.data.image_size)
-    spec |= {"bands": data.bands, "dtype": data.cache.image.dtype.name}
-    return Parts(cfg, store, hardware, data, segmenter, spec)
+    require_trainable(segmenter.net, len(cfg.data.bands), cfg.data.image_size, cfg.data.batch_size)
+    return Parts(cfg, store, hardware, data, segmenter, {**spec, "dtype": data.cache.image.dtype.name})
 
 
 def _require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
@@ -180,7 +189,7 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
     progress = ProgressDisplay(console, history, cfg.objective.metric)
     try:
         with quiet():
-            trainer = build_trainer(parts, [history, progress, checkpoint], folder)
+            trainer = build_trainer(parts, [history, progress, checkpoint, *early_stopping(cfg)], folder)
             trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=cfg.ckpt_path, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -190,28 +199,41 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
             f"ckpt_path={cfg.ckpt_path}: no epoch up to trainer.max_epochs={cfg.trainer.max_epochs} was better "
             "than those in the checkpoint. Continue a run that was interrupted."
         )
+    assert history.last is not None
+    if history.last.epoch < cfg.trainer.max_epochs:
+        waited = f"{cfg.objective.metric} has not improved for {cfg.regularization.early_stopping} epochs"
+        console.print(f"ended after epoch {history.last.epoch}: {waited}")
     return history
 
 
 def build_module(parts: Parts) -> SegmentationModule:
     """The Lightning module of a run."""
     cfg = parts.cfg
-    loss = instantiate(cfg.loss)
-    if cfg.regularization.label_smoothing:
-        loss = SmoothedTargets(loss, cfg.regularization.label_smoothing)
-    make_scheduler = None
-    if cfg.scheduler.get("_target_"):
-        make_scheduler = partial(_make_scheduler, cfg.scheduler)
+    frozen = cfg.regularization.freeze_encoder
     return SegmentationModule(
         parts.segmenter,
-        loss=loss,
+        loss=SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing),
         make_optimizer=instantiate(cfg.optimizer, _partial_=True),
-        make_scheduler=make_scheduler,
+        make_scheduler=partial(_make_scheduler, cfg.scheduler),
+        objective=cfg.objective.metric,
         weight_decay=cfg.regularization.weight_decay,
+        gradient_clip=cfg.regularization.gradient_clip,
+        frozen_epochs=math.inf if frozen is True else frozen,
+        ema_decay=cfg.regularization.ema,
         val_tiles=len(parts.data.val_tiles),
         image_size=cfg.data.image_size,
         channels_last=parts.hardware.channels_last,
     )
+
+
+def early_stopping(cfg: DictConfig) -> list[EarlyStopping]:
+    """Ends training where the objective has not improved for so many epochs; none where that is not asked for."""
+    patience = cfg.regularization.early_stopping
+    if patience is None:
+        return []
+    # an objective that is undefined in an epoch, such as precision where nothing is predicted, is no improvement
+    mode = cfg.objective.direction.removesuffix("imize")
+    return [EarlyStopping(cfg.objective.metric, patience=patience, mode=mode, check_finite=False)]
 
 
 def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
@@ -234,13 +256,22 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
 def _require_recipe(cfg: DictConfig) -> None:
     """Build loss, optimizer and scheduler once, on one number, so that a wrong argument is told before training."""
     try:
-        instantiate(cfg.loss)
+        SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing)
         optimizer = instantiate(cfg.optimizer, [torch.nn.Parameter(torch.zeros(1))])
-        if cfg.scheduler.get("_target_"):
-            _make_scheduler(cfg.scheduler, optimizer, 10)
+        _make_scheduler(cfg.scheduler, optimizer, 10)
     except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(f"loss, optimizer or scheduler: {reason}. See what is composed: --cfg job") from error
+
+
+def _require_unscaled_gradients(cfg: DictConfig, hardware: hw.Hardware) -> None:
+    if cfg.regularization.gradient_clip is not None and hardware.precision == "16" and cfg.optimizer.get("fused"):
+        raise ConfigError(
+            "optimizer.fused=true: in trainer.precision=16 a fused optimizer scales gradients back after they would be "
+            "clipped. Give optimizer.fused=false, trainer.precision=bf16 or regularization.gradient_clip=null."
+        )
 
 
 def _make_scheduler(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
@@ -302,7 +333,7 @@ def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
     best = folder / CHECKPOINTS / "best.ckpt"
     if keep != "none":
         state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-        prefix = "segmenter."
+        prefix = "segmenter." if parts.cfg.regularization.ema is None else "averaged.module."  # what was validated
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         export_model(folder / MODEL, weights, parts.spec)
         if keep == "all" or parts.cfg.tracking.run_id is None:

@@ -60,7 +60,10 @@ def test_reading_where_nothing_was_trained_makes_no_database(
 def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:
     done = train(tmp_path, "--help")
     assert done.returncode == 0
-    for line in ("arch: fpn, linknet, pspnet, unet", "data: bijie, synthetic", "experiment: bijie_cpu, paper"):
+    archs = (
+        "arch: deeplabv3, deeplabv3plus, dpt, fpn, linknet, manet, pan, pspnet, segformer, unet, unetplusplus, upernet"
+    )
+    for line in (archs, "data: bijie, synthetic", "experiment: bijie_cpu, paper"):
         assert line in done.stdout
 
 

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from landslide.errors import ConfigError, WeightsError
-from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics, require_fitting_size
+from landslide.models.segmenter import (
+    Segmenter,
+    build_segmenter,
+    pixel_statistics,
+    require_fitting_size,
+    require_trainable,
+)
 
 FOUR = ["unet", "linknet", "pspnet", "fpn"]
 TINY = "tu-test_resnet"
@@ -24,7 +30,12 @@ def built(arch: str = "unet", *, dropout: float | None = None, bands: int = 3, *
     encoder = {"encoder_name": TINY, "encoder_weights": None}
     encoder |= {key: arguments.pop(key) for key in list(arguments) if key in encoder}
     return build_segmenter(
-        arch={"name": arch, **arguments}, mean=[0.5] * bands, std=[0.25] * bands, dropout=dropout, **encoder
+        arch={"name": arch, **arguments},
+        bands=["red", "green", "blue", "dem", "nir"][:bands],
+        mean=[0.5] * bands,
+        std=[0.25] * bands,
+        dropout=dropout,
+        **encoder,
     )
 
 
@@ -59,7 +70,7 @@ def test_logits_have_the_size_of_the_image_and_one_channel(arch: str, side: int)
     assert logits.dtype == torch.float32
 
 
-@pytest.mark.parametrize("bands", [1, 2])
+@pytest.mark.parametrize("bands", [1, 2, 5])
 def test_any_number_of_bands_goes_in(bands: int) -> None:
     assert built("fpn", bands=bands).eval()(image(bands=bands)).shape == (2, 1, 32, 32)
 
@@ -286,3 +297,81 @@ def test_a_unet_takes_any_size(size: int) -> None:
     segmenter = built("unet").eval()
     require_fitting_size(segmenter.net, size)
     assert segmenter(image(size)).shape == (2, 1, size, size)
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+def unfit(arch: str, size: int, batch: int, **arguments: Any) -> str:
+    segmenter = built(arch, **arguments)
+    with pytest.raises(ConfigError) as caught:
+        require_trainable(segmenter.net, 3, size, batch)
+    return str(caught.value)
+
+
+def trains(arch: str, size: int, batch: int, **arguments: Any) -> bool:
+    logits = built(arch, **arguments).train()(image(size, number=batch))
+    logits.mean().backward()
+    return logits.shape == (batch, 1, size, size)
+
+
+@pytest.mark.parametrize("arch", ["deeplabv3", "deeplabv3plus", "upernet"])
+def test_a_batch_of_one_that_a_norm_cannot_take_is_refused(arch: str) -> None:
+    # Given
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        trains(arch, 64, 1)
+    # Then
+    message = unfit(arch, 64, 1)
+    assert message.startswith("data.batch_size=1: with tiles of 64 px")
+    assert "data.batch_size=2 or more" in message
+    assert trains(arch, 64, 2)
+    require_trainable(built(arch).net, 3, 64, 2)
+
+
+@pytest.mark.parametrize("arch", FOUR)
+def test_a_batch_of_one_is_refused_only_where_it_could_not_be_trained(arch: str) -> None:
+    require_trainable(built(arch).net, 3, 64, 1)
+    assert trains(arch, 64, 1)
+
+
+def test_a_size_of_which_pools_leave_nothing_is_refused_with_the_nearest_that_fits() -> None:
+    assert unfit("pan", 64, 8).endswith("The nearest that fits is 128.")
+    assert trains("pan", 128, 2)
+    require_trainable(built("pan").net, 3, 128, 8)
+
+
+@pytest.mark.parametrize(
+    ("arch", "depth", "right"), [("pspnet", 1, 2), ("pspnet", 4, 16), ("pspnet", 5, 32), ("fpn", 3, 1)]
+)
+def test_a_depth_that_gives_a_map_of_another_size_is_refused_with_the_upsampling_that_fits(
+    arch: str, depth: int, right: int
+) -> None:
+    # Given
+    with pytest.raises(AssertionError):
+        trains(arch, 64, 2, encoder_depth=depth)
+    # Then
+    assert unfit(arch, 64, 2, encoder_depth=depth).endswith(f"Give arch.upsampling={right}.")
+    assert trains(arch, 64, 2, encoder_depth=depth, upsampling=right)
+
+
+def test_a_transformer_of_a_fixed_size_is_refused_with_its_own_size() -> None:
+    fixed = {"encoder_name": "tu-test_vit", "dynamic_img_size": False}
+    assert unfit("dpt", 64, 2, **fixed).endswith("The nearest that fits is 160.")
+    require_trainable(built("dpt", encoder_name="tu-test_vit", dynamic_img_size=True).net, 3, 64, 2)
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", TINY])
+def test_an_encoder_that_is_no_transformer_is_refused_under_dpt_with_one_that_is(encoder: str) -> None:
+    message = refusal("dpt", encoder_name=encoder, dynamic_img_size=True)
+    assert message.startswith(f"arch, with encoder.name={encoder}: ")
+    assert message.endswith("such as encoder.name=tu-vit_small_patch16_224.")
+
+
+def test_trying_a_batch_leaves_the_network_and_chance_as_they_were() -> None:
+    # Given
+    segmenter = built("deeplabv3plus", dropout=0.5)
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    state = torch.get_rng_state()
+    # When
+    require_trainable(segmenter.net, 3, 64, 2)
+    # Then
+    assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)

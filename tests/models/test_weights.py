@@ -6,9 +6,13 @@ import os
 import pickle
 import socket
 import sqlite3
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import segmentation_models_pytorch as smp
 import timm
@@ -21,7 +25,7 @@ from torch import Tensor
 
 from landslide.errors import WeightsError
 from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics
-from landslide.models.weights import normalisation
+from landslide.models.weights import for_bands, normalisation
 from tests.conftest import train
 
 HALF = [0.5, 0.5, 0.5]
@@ -31,13 +35,16 @@ LITE0 = "tu-tf_efficientnet_lite0"
 TINY = "tu-test_resnet"
 
 
-def built(weights: str | Path | None, *, arch: str = "fpn", encoder: str = TINY, bands: int = 3) -> Segmenter:
+def built(
+    weights: str | Path | None, *, arch: str = "fpn", encoder: str = TINY, bands: Sequence[str] = RGB
+) -> Segmenter:
     return build_segmenter(
         arch={"name": arch},
         encoder_name=encoder,
         encoder_weights=None if weights is None else str(weights),
-        mean=HALF[:bands],
-        std=HALF[:bands],
+        bands=bands,
+        mean=[0.5] * len(bands),
+        std=[0.5] * len(bands),
     )
 
 
@@ -48,7 +55,7 @@ def encoder_state(segmenter: Segmenter) -> dict[str, Tensor]:
     return state
 
 
-def refusal(weights: str | Path, encoder: str = TINY, bands: int = 3) -> str:
+def refusal(weights: str | Path, encoder: str = TINY, bands: Sequence[str] = RGB) -> str:
     with pytest.raises(WeightsError) as caught:
         built(weights, encoder=encoder, bands=bands)
     message = str(caught.value)
@@ -169,6 +176,95 @@ def test_a_file_in_the_home_folder_is_found_by_its_tilde(
     assert torch.equal(encoder_state(built("~/weights.pth"))["conv1.0.weight"], published["conv1.0.weight"])
 
 
+# -------------------------------------------------------------------------------------------------------- other bands
+BANDS = [
+    ["blue", "green", "red"],
+    ["red"],
+    ["green", "dem"],
+    [*RGB, "dem"],
+    ["nir", "blue", "dem", "red", "swir", "green", "slope"],
+]
+
+
+def by_hand(weight: Tensor, bands: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Own colour, or the mean of all three, times 3 / number of bands; in NumPy."""
+    filters = weight.double().numpy()
+    colours = {"red": filters[:, 0], "green": filters[:, 1], "blue": filters[:, 2]}
+    taken = [colours.get(band, (filters[:, 0] + filters[:, 1] + filters[:, 2]) / 3) for band in bands]
+    return np.stack(taken, axis=1) * 3 / len(bands)
+
+
+@pytest.mark.parametrize("bands", BANDS, ids=" ".join)
+@pytest.mark.parametrize("source", ["file", "hub"])
+def test_a_colour_takes_its_own_filters_and_another_band_their_mean(
+    source: str, bands: list[str], tmp_path: Path, published: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given: the same weights from a file, or from timm as it answers where the hub can be reached
+    weights: str | Path = tmp_path / "weights.pth"
+    if source == "file":
+        torch.save(published, weights)
+    else:
+        weights = "imagenet"
+        create = timm.create_model
+
+        def with_weights(name: str, *, pretrained: bool = False, **options: Any) -> Any:
+            model = create(name, pretrained=False, **options)
+            if pretrained:
+                assert options["in_chans"] == 3
+                model.load_state_dict(published, strict=False)
+            return model
+
+        monkeypatch.setattr(timm, "create_model", with_weights)
+    # When
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # smp warns that timm takes any word for "pretrained"
+        state = encoder_state(built(weights, bands=bands))
+    # Then
+    assert state["conv1.0.weight"].numpy() == pytest.approx(by_hand(published["conv1.0.weight"], bands), abs=1e-6)
+    others = [name for name in state if name != "conv1.0.weight"]
+    assert all(torch.equal(state[name], published[name]) for name in others)
+
+
+def test_weights_of_the_package_are_fitted_to_other_bands_too(shipped: dict[str, Tensor]) -> None:
+    state = encoder_state(built("wheel", encoder=LITE0, bands=[*RGB, "dem"]))
+    expected = by_hand(shipped["_conv_stem.weight"], [*RGB, "dem"])
+    assert state["conv_stem.weight"].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("bands", [["blue", "red", "green"], [*RGB, "dem"], [*RGB, "nir", "swir", "slope"]])
+def test_a_pixel_as_bright_in_every_band_is_answered_as_before(bands: list[str]) -> None:
+    weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    grey = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(1))
+    before = torch.nn.functional.conv2d(grey.expand(-1, 3, -1, -1), weight)
+    after = torch.nn.functional.conv2d(grey.expand(-1, len(bands), -1, -1), for_bands(weight, bands))
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.parametrize("bands", [["red"], ["blue", "green", "red"], [*RGB, "dem"]])
+@pytest.mark.parametrize("name", ["tu-repvgg_a0", "tu-test_convnext", "resnet18", "mobileone_s0", "mit_b0"])
+def test_every_tensor_that_sees_bands_is_fitted_whatever_the_encoder(
+    name: str, bands: list[str], tmp_path: Path
+) -> None:
+    # Given: RepVGG and MobileOne look at the image with two convolutions at once
+    torch.manual_seed(1)
+    network: Any = built(None, encoder=name, arch="unet").net
+    model = network.encoder.model if name.startswith("tu-") else network.encoder
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.save(before, tmp_path / "weights.pth")
+    # When
+    filled: Any = built(tmp_path / "weights.pth", encoder=name, arch="unet", bands=bands).net
+    after = (filled.encoder.model if name.startswith("tu-") else filled.encoder).state_dict()
+    # Then
+    seeing = (
+        [key for key in before if not torch.equal(before[key], after[key])]
+        if len(bands) == 3
+        else [key for key in before if before[key].shape != after[key].shape]
+    )
+    assert 1 <= len(seeing) <= 5
+    for key in seeing:
+        assert after[key].numpy() == pytest.approx(by_hand(before[key], bands), abs=1e-6)
+
+
 # ------------------------------------------------------------------------------------------------------ refused files
 class Payload:
     """Writes a file when it is unpickled."""
@@ -287,29 +383,37 @@ def test_normalisation_follows_the_weights_without_asking_the_hub(
     assert normalisation(encoder, weights) == expected
 
 
-def statistics(bands: list[str] = RGB, **encoder: Any) -> tuple[list[float], list[float]]:
+def statistics(bands: list[str] = RGB, **encoder: Any) -> list[list[float]]:
+    """Of 8-bit bands, in shares of 255."""
     given = {"name": "resnet50", "weights": None, "mean": None, "std": None} | encoder
-    return pixel_statistics(OmegaConf.create(given), bands, ([0.1, 0.2, 0.3], [0.01, 0.02, 0.03]))
+    measured = ([0.1, 0.2, 0.3], [0.01, 0.02, 0.03])
+    return [
+        [value / 255 for value in values]
+        for values in pixel_statistics(OmegaConf.create(given), bands, [255.0] * 3, measured)
+    ]
 
 
 def test_without_weights_the_measured_statistics_are_used() -> None:
-    assert statistics() == ([0.1, 0.2, 0.3], [0.01, 0.02, 0.03])
+    mean, std = statistics()
+    assert mean == pytest.approx([0.1, 0.2, 0.3])
+    assert std == pytest.approx([0.01, 0.02, 0.03])
 
 
 def test_with_weights_the_measured_statistics_are_not_used() -> None:
-    assert statistics(weights="imagenet") == IMAGENET
-    assert statistics(name=LITE0, weights="wheel") == (HALF, HALF)
+    assert np.array(statistics(weights="imagenet")) == pytest.approx(np.array(IMAGENET))
+    assert np.array(statistics(name=LITE0, weights="wheel")) == pytest.approx(np.array([HALF, HALF]))
 
 
 def test_prescribed_statistics_follow_the_order_of_the_bands() -> None:
     mean, std = statistics(["blue", "red", "green"], weights="imagenet")
-    assert (mean, std) == ([0.406, 0.485, 0.456], [0.225, 0.229, 0.224])
+    assert mean == pytest.approx([0.406, 0.485, 0.456])
+    assert std == pytest.approx([0.225, 0.229, 0.224])
 
 
 def test_what_the_configuration_says_goes_before_everything() -> None:
     mean, std = statistics(weights="imagenet", mean=[0.3, 0.3, 0.3])
-    assert mean == [0.3, 0.3, 0.3]
-    assert std == IMAGENET[1]
+    assert mean == pytest.approx([0.3, 0.3, 0.3])
+    assert std == pytest.approx(IMAGENET[1])
 
 
 # -------------------------------------------------------------------------------------------------- the whole command

@@ -14,7 +14,7 @@ from landslide.report.labels import label_runs
 from landslide.report.table import MISSING
 from tests.report.conftest import FINISHED, Store
 
-ORDER = ["U-Net", "FPN", "LinkNet", "PSPNet", "manet"]
+ORDER = ["U-Net", "FPN", "LinkNet", "PSPNet", "MA-Net"]
 
 
 def test_the_best_objective_comes_first_and_the_failed_run_last(comparison: Comparison) -> None:
@@ -55,8 +55,8 @@ def test_a_failed_run_has_its_reason_and_no_number(comparison: Comparison) -> No
     # Then
     assert (row["status"], row["reason"]) == ("FAILED", reason)
     assert not any(row[name] for name in ("objective", "f1", "epochs", "time_s", "parameters"))
-    assert f"- manet failed: {reason}." in comparison.markdown()
-    assert re.search(rf"\| manet (\| {MISSING} ){{11}}\| failed \|", comparison.markdown())
+    assert f"- MA-Net failed: {reason}." in comparison.markdown()
+    assert re.search(rf"\| MA-Net (\| {MISSING} ){{11}}\| failed \|", comparison.markdown())
 
 
 def test_an_undefined_number_stays_missing(store: Store) -> None:

@@ -22,9 +22,26 @@ class Usage(NamedTuple):
 def test_the_size_of_weights_is_that_of_the_built_network(tiny: list[str]) -> None:
     cfg = compose_run(*tiny)
     built = build_segmenter(
-        arch={"name": "unet"}, encoder_name="tu-test_resnet", encoder_weights=None, mean=[0.5] * 3, std=[0.5] * 3
+        arch={"name": "unet"},
+        encoder_name="tu-test_resnet",
+        encoder_weights=None,
+        bands=["red", "green", "blue"],
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
     )
     assert weights_mb(cfg) == pytest.approx(parameter_count(built) * 4 / 1e6)
+
+
+def test_an_encoder_that_cannot_be_built_without_memory_has_a_size_too(tiny: list[str]) -> None:
+    assert weights_mb(compose_run(*tiny, "arch=segformer", "encoder.name=mit_b0")) == pytest.approx(14.86, abs=0.01)
+
+
+def test_an_average_of_the_weights_needs_a_third_more_of_each_checkpoint(tiny: list[str], tmp_path: Path) -> None:
+    without, with_average = (
+        require_disk([compose_run(*tiny, *more)], tmp_path) for more in ([], ["regularization.ema=0.9"])
+    )
+    needed = [int(sentence.split("up to ")[1].split(" ")[0]) for sentence in (without, with_average)]
+    assert needed[1] == pytest.approx(needed[0] * 4 / 3, rel=0.02)
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("all", 4), ("finalists", 2), ("none", 0)])
