@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from landslide.config import without_credentials
 from landslide.errors import TrackingError
 
 FOLDER = Path("mlruns")
+
+DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+"""How the address of a database begins, as MLflow takes it."""
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs, charts and models instead of traces and prompts."""
@@ -50,6 +63,7 @@ def open_store(uri: str | None) -> Store:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs with a traceback what it then raises
     found = resolve_uri(uri)
     try:
         if found == default_uri():
@@ -57,11 +71,9 @@ def open_store(uri: str | None) -> Store:
             with FileLock(FOLDER / ".mlflow.lock"):
                 return _connect(found)
         return _connect(found)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrackingError(
-            without_credentials(f"tracking.uri={found}: the MLflow store does not open ({reason}).")
-        ) from error
+    except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
+        place = "MLFLOW_TRACKING_URI" if uri is None and found != default_uri() else "tracking.uri"
+        raise TrackingError(without_credentials(f"{place}={found}: {_reason(found, error)}")) from error
 
 
 def open_existing(uri: str | None) -> Store:
@@ -80,26 +92,85 @@ def open_existing(uri: str | None) -> Store:
 
 
 def _connect(uri: str) -> Store:
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
+    if uri.startswith(DATABASES):
+        _require_mlflow_database(uri)
+    with _short_patience():
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
     return Store(uri, client)
+
+
+def _require_mlflow_database(uri: str) -> None:
+    """Look once, before MLflow does.
+
+    It tries for two minutes to open what cannot be opened, and adds its tables to whatever database it is given.
+
+    Raises:
+        TrackingError: for a database of another program.
+    """
+    engine = create_engine(uri, poolclass=NullPool)
+    sqlite = engine.url.get_backend_name() == "sqlite"
+    if sqlite and not Path(engine.url.database or "").is_file():
+        return  # MLflow makes it
+    with engine.connect() as connection:
+        if sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # refused where the file cannot be written
+        tables = inspect(connection).get_table_names()
+    if tables and "experiments" not in tables:
+        raise TrackingError(
+            f"tracking.uri={without_credentials(uri)}: this database belongs to another program (its tables: "
+            f"{', '.join(tables[:3])}, ...). Name another one."
+        )
+
+
+@contextmanager
+def _short_patience() -> Iterator[None]:
+    """MLflow's retries carry a training over minutes without a server; at its start nobody waits for that."""
+    given = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
+
+
+def _reason(uri: str, error: Exception) -> str:
+    text = str(error)
+    schema = re.search(r"found version (\w+)|revision identified by '(\w+)'", text)
+    if schema and not _knows_revision(schema[1] or schema[2]):
+        return f"was made by a newer MLflow than {mlflow.__version__}, which is installed here. Install that one."
+    if schema:
+        return f"was made by an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
+    refused = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+    if uri.startswith("http") and (refused or "timed out" in text):
+        return (
+            f"the MLflow server does not answer ({refused[1] if refused else 'timed out'}). Start it, or correct the "
+            "address; tracking.uri=null writes to mlruns/mlflow.db. For a slow server: MLFLOW_HTTP_REQUEST_TIMEOUT=60"
+        )
+    return f"the MLflow store does not open ({text.splitlines()[0] if text else type(error).__name__})."
+
+
+def _knows_revision(revision: str) -> bool:
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def experiment_id(store: Store, name: str) -> str:
     """The experiment's id; made where there is none, with artifacts beside a local database.
 
     Raises:
-        TrackingError: where an experiment of this name was deleted.
+        TrackingError: where an experiment of this name was deleted, or cannot be made.
     """
     found: Any = store.client.get_experiment_by_name(name)
     if found is None:
         beside = (FOLDER / "artifacts").resolve().as_uri() if store.uri == default_uri() else None
         try:
             return str(store.client.create_experiment(name, artifact_location=beside, tags=MODEL_TRAINING))
-        except MlflowException:  # another process was faster
+        except MlflowException as error:  # another process was faster, or MLflow refuses the name
             found = store.client.get_experiment_by_name(name)
             if found is None:
-                raise
+                raise TrackingError(f"tracking.experiment={name}: cannot be made ({error.message}).") from error
     if found.lifecycle_stage != "active":
         raise TrackingError(f"tracking.experiment={name}: was deleted. Restore it in MLflow, or use another name.")
     return str(found.experiment_id)
