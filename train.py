@@ -9,11 +9,10 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from landslide.cli.exit_status import tell, tell_composition
+from landslide.cli.exit_status import refused_by_hydra, tell, tell_refusal
 from landslide.config import register
 
 register()
@@ -43,7 +42,7 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and ends by itself, with a traceback for a read-only folder
     try:
         main()
-    except CompactHydraException as error:
-        sys.exit(tell_composition(error, Path(__file__).resolve().parent / "conf"))
     except (Exception, KeyboardInterrupt) as error:  # outside a job, such as while a multirun is composed
+        if refused_by_hydra(error):
+            sys.exit(tell_refusal(error, Path(__file__).resolve().parent / "conf"))
         sys.exit(tell("train.py", error))

@@ -18,8 +18,11 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The operating system's words for a full disk, a used-up quota and a file above the limit of ``ulimit -f``."""
+FULL = (
+    *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # a full disk, a quota, `ulimit -f`
+    *("database or disk is full", "disk I/O error", "readonly database"),  # SQLite
+)
+"""What is said where a disk takes no more."""
 
 
 class UserError(Exception):
@@ -67,15 +70,15 @@ def storage_error(error: BaseException) -> StorageError | None:
 
     Examples:
         >>> print(storage_error(OSError(errno.ENOSPC, "No space left on device", "last.ckpt")))
-        last.ckpt: cannot be written: No space left on device. Free some, or choose another disk.
+        last.ckpt: cannot be written: No space left on device. Free some space, or choose another disk.
         >>> print(storage_error(ValueError("of another kind")))
         None
     """
     for link in _chain(error):
-        reason = next((os.strerror(code) for code in FULL if _says(link, code)), None)
         where = f"{link.filename}: " if isinstance(link, OSError) and link.filename else ""
+        reason = next((words for words in FULL if words in str(link)), None)
         if reason:
-            return StorageError(f"{where}cannot be written: {reason}. Free some, or choose another disk.")
+            return StorageError(f"{where}cannot be written: {reason}. Free some space, or choose another disk.")
         if where and isinstance(link, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
             return StorageError(f"{where}{link.strerror}. Choose another place, or make this one usable.")
     return None
@@ -85,10 +88,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _says(error: BaseException, code: int) -> bool:
-    if isinstance(error, OSError) and error.errno == code:
-        return True
-    words = (os.strerror(code), "database or disk is full") if code == errno.ENOSPC else (os.strerror(code),)
-    return any(word in str(error) for word in words)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from landslide.errors import TrainingDiverged, UserError, nearest, storage_error
-
-if TYPE_CHECKING:
-    from hydra.errors import CompactHydraException
+from landslide.errors import UserError, nearest, storage_error
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -22,7 +19,7 @@ def tell(command: str, error: BaseException) -> int:
         error: what it raised.
 
     Returns:
-        The exit status: 2 for what the user can mend, 1 for a training that diverged, 130 after Ctrl-C.
+        The exit status: 2 for what the user can mend, 130 after Ctrl-C.
 
     Raises:
         BaseException: the error itself where it is a mistake of ours, which needs its traceback.
@@ -30,15 +27,25 @@ def tell(command: str, error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         print(f"\n{command}: interrupted.", file=sys.stderr)
         return INTERRUPTED
-    known = isinstance(error, UserError | TrainingDiverged)
-    told = error if known else storage_error(error)
+    told = error if isinstance(error, UserError) else storage_error(error)
     if told is None:
         raise error
     print(f"{command}: {told}", file=sys.stderr)
-    return FAILED if isinstance(told, TrainingDiverged) else USER_ERROR
+    return USER_ERROR
 
 
-def tell_composition(error: CompactHydraException, conf: Path) -> int:
+def refused_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra refused the command line, before any code of ours had a part in it or as Hydra refuses."""
+    from hydra.errors import CompactHydraException
+
+    if isinstance(error, CompactHydraException):
+        return True
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = any(name.partition(".")[0] in ("landslide", "hydra_plugins") for name in names)
+    return not ours and names[-1].partition(".")[0] in ("hydra", "omegaconf")
+
+
+def tell_refusal(error: BaseException, conf: Path) -> int:
     """Say what Hydra refused, in Hydra's own words, and the nearest name where one is unknown.
 
     Args:
@@ -48,8 +55,14 @@ def tell_composition(error: CompactHydraException, conf: Path) -> int:
     Returns:
         The exit status: 1, as Hydra's.
     """
+    from hydra.errors import CompactHydraException, OverrideParseException
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+    if not isinstance(error, CompactHydraException):  # a check that Hydra lacks, such as of `data=3`
+        print(f"train.py: these arguments do not compose ({type(error).__name__}: {error}).", file=sys.stderr)
+        return FAILED
+    if isinstance(error, OverrideParseException):
+        print(f"{error.override}: cannot be read.", file=sys.stderr)
     cause = error.__cause__
     print(error, *([cause] if isinstance(cause, OmegaConfBaseException) else []), sep="\n", file=sys.stderr)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,7 @@ def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: P
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{place}.lock"):
                 if not place.is_dir():
+                    _require_room(folder, len(tiles), size, len(bands))
                     _build(tiles, size, bands, place)
         except OSError as error:
             raise DataError(f"data.cache_dir={folder}: cannot be written ({error}). Choose another folder.") from error
@@ -73,6 +75,15 @@ def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: P
         return _load(place, digest)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{place}: this cache is damaged ({error}). Delete the folder, it is made again.") from error
+
+
+def _require_room(folder: Path, tiles: int, size: int, bands: int) -> None:
+    needed, free = tiles * size**2 * (bands + 1), shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"data.cache_dir={folder}: {free / 1e6:.0f} MB are free, {tiles} tiles at data.image_size={size} take "
+            f"{needed / 1e6:.0f} MB. Choose a smaller size, or another disk for data.cache_dir."
+        )
 
 
 def content_digest(tiles: Sequence[Tile]) -> str:
@@ -87,8 +98,12 @@ def content_digest(tiles: Sequence[Tile]) -> str:
 
 
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        link = f"; it is a symbolic link to {path.readlink()}" if path.is_symlink() else ""
+        raise DataError(f"{path}: cannot be opened ({error.strerror}{link}).") from error
 
 
 def _build(tiles: Sequence[Tile], size: int, bands: Sequence[str], place: Path) -> None:
@@ -118,7 +133,11 @@ def _with_progress(decoded: Any, total: int, size: int) -> Any:
 
 
 def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a map is a file with holes: filling one on a full disk kills the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _load(place: Path, digest: str) -> TileCache:

@@ -68,7 +68,7 @@ def open_store(uri: str | None) -> Store:
     try:
         if found == default_uri():
             FOLDER.mkdir(exist_ok=True)
-            with FileLock(FOLDER / ".mlflow.lock"):
+            with FileLock(FOLDER / ".mlflow.lock"), _whole_or_none(FOLDER / "mlflow.db"):
                 return _connect(found)
         return _connect(found)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
@@ -114,13 +114,27 @@ def _require_mlflow_database(uri: str) -> None:
         return  # MLflow makes it
     with engine.connect() as connection:
         if sqlite:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # refused where the file cannot be written
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")  # a write, never committed, tells of no right to
         tables = inspect(connection).get_table_names()
     if tables and "experiments" not in tables:
         raise TrackingError(
             f"tracking.uri={without_credentials(uri)}: this database belongs to another program (its tables: "
             f"{', '.join(tables[:3])}, ...). Name another one."
         )
+
+
+@contextmanager
+def _whole_or_none(database: Path) -> Iterator[None]:
+    """Leave no database that a full disk or Ctrl-C cut short while it was made: no later run could open it."""
+    new = not database.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            database.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

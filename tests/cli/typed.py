@@ -7,6 +7,7 @@ arguments, environment and streams, runs the real script as ``__main__``, and en
 from __future__ import annotations
 
 import ctypes
+import importlib
 import multiprocessing
 import os
 import resource
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import NamedTuple
+
+import landslide
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED_ONCE = (
@@ -44,7 +47,9 @@ def start_fork_server() -> ForkServerContext:
     """Import once; the server ends with this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED_ONCE))
-    with _environment({**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}):
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # the hub's client reads its settings when it is imported
+    with _environment({"PYTHONPATH": path, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": os.devnull}):
         first = context.Process(target=_assert_imported)
         first.start()
     first.join()
@@ -97,6 +102,7 @@ def _run(
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
     os.environ.update(environment)
+    importlib.reload(landslide)  # sets what MLflow reads
     os.chdir(folder)
     sys.argv = words
     if before:
@@ -130,6 +136,6 @@ def as_an_ordinary_user() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def no_file_above_100_kb() -> None:
-    """As ``ulimit -f``; a write beyond it fails like one on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+def no_file_above(size: int) -> None:
+    """As ``ulimit -f``, in bytes; a write beyond it fails like one on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
