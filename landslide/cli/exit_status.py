@@ -35,11 +35,13 @@ def tell(command: str, error: BaseException) -> int:
 
 
 def refused_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra refused the command line, before any code of ours had a part in it or as Hydra refuses."""
+    """Whether Hydra refused the command line, in its own way or by stumbling before any code of ours began."""
     from hydra.errors import CompactHydraException
 
     if isinstance(error, CompactHydraException):
         return True
+    if isinstance(error, OSError):
+        return False
     names = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = any(name.partition(".")[0] in ("landslide", "hydra_plugins") for name in names)
     return not ours and names[-1].partition(".")[0] in ("hydra", "omegaconf")

@@ -57,7 +57,9 @@ def _choices(override: Override) -> list[str]:
         raise ConfigError(f"{override.input_line}: holds no value, so there is nothing to run.")
     twice = sorted({value for value in found if found.count(value) > 1})
     if twice:
-        raise ConfigError(f"{override.input_line}: {', '.join(twice)} stands there more than once. For repeats: seed=0,1,2")
+        raise ConfigError(
+            f"{override.input_line}: {', '.join(twice)} stands there more than once. For repeats: seed=0,1,2"
+        )
     return found
 
 

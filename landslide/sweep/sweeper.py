@@ -107,9 +107,7 @@ def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: Dict
     return configs
 
 
-def _begin(
-    store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console
-) -> Sweep:
+def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console) -> Sweep:
     varied = [argument for argument in arguments if "," in argument or "(" in argument] or arguments
     name = " ".join(varied) or "multirun"
     parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})

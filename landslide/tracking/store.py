@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,13 @@ from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy import NullPool, create_engine, inspect
+from sqlalchemy import NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from landslide.config import without_credentials
 from landslide.errors import TrackingError
 
 FOLDER = Path("mlruns")
-
-DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
-"""How the address of a database begins, as MLflow takes it."""
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
@@ -54,33 +51,19 @@ def resolve_uri(uri: str | None) -> str:
 
 
 def open_store(uri: str | None) -> Store:
-    """Open the store, making the database first where there is none.
-
-    Several processes that create one SQLite database at once break it, so creation and migration happen under a lock.
+    """Open the store to write to it, making the database first where there is none.
 
     Raises:
-        TrackingError: where the store cannot be made, read or reached.
+        TrackingError: where the store cannot be made, written or reached.
     """
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs with a traceback what it then raises
-    found = resolve_uri(uri)
-    try:
-        if found == default_uri():
-            FOLDER.mkdir(exist_ok=True)
-            with FileLock(FOLDER / ".mlflow.lock"), _whole_or_none(FOLDER / "mlflow.db"):
-                return _connect(found)
-        return _connect(found)
-    except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
-        place = "MLFLOW_TRACKING_URI" if uri is None and found != default_uri() else "tracking.uri"
-        raise TrackingError(without_credentials(f"{place}={found}: {_reason(found, error)}")) from error
+    return _open(uri, writes=True)
 
 
 def open_existing(uri: str | None) -> Store:
     """Open a store to read from it; makes none.
 
     Raises:
-        TrackingError: where there is none.
+        TrackingError: where there is none, or it cannot be read or reached.
     """
     found = resolve_uri(uri)
     if found == default_uri() and not (FOLDER / "mlflow.db").is_file():
@@ -88,19 +71,60 @@ def open_existing(uri: str | None) -> Store:
             f"{FOLDER / 'mlflow.db'}: there is none in {Path.cwd()}. Train first, stand in the folder where you "
             "trained, or name the store: --uri sqlite:////path/to/mlflow.db"
         )
-    return open_store(uri)
+    return _open(uri, writes=False)
+
+
+def _open(uri: str | None, *, writes: bool) -> Store:
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs with a traceback what it then raises
+    found = resolve_uri(uri)
+    try:
+        database = _sqlite_file(found)
+        if database is None:
+            return _connect(found)
+        if writes:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(database):
+            _require_mlflow_database(found, database, writes=writes)
+            return _connect(found)
+    except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
+        place = "MLFLOW_TRACKING_URI" if uri is None and found != default_uri() else "tracking.uri"
+        raise TrackingError(without_credentials(f"{place}={found}: {_reason(found, error)}")) from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    if not uri.startswith("sqlite:"):
+        return None
+    name = make_url(uri).database
+    return Path(name) if name and name != ":memory:" else None
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Several processes that make one SQLite database at once break it; so does a full disk or Ctrl-C in the midst.
+
+    What was cut short is removed, since no later run could open it.
+    """
+    folder = database.parent
+    with FileLock(folder / ".mlflow.lock") if os.access(folder, os.W_OK) else nullcontext():  # read-only: nobody makes
+        new = not database.exists()
+        try:
+            yield
+        except BaseException:
+            if new:
+                database.unlink(missing_ok=True)
+            raise
 
 
 def _connect(uri: str) -> Store:
-    if uri.startswith(DATABASES):
-        _require_mlflow_database(uri)
     with _short_patience():
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
     return Store(uri, client)
 
 
-def _require_mlflow_database(uri: str) -> None:
+def _require_mlflow_database(uri: str, database: Path, *, writes: bool) -> None:
     """Look once, before MLflow does.
 
     It tries for two minutes to open what cannot be opened, and adds its tables to whatever database it is given.
@@ -108,33 +132,19 @@ def _require_mlflow_database(uri: str) -> None:
     Raises:
         TrackingError: for a database of another program.
     """
-    engine = create_engine(uri, poolclass=NullPool)
-    sqlite = engine.url.get_backend_name() == "sqlite"
-    if sqlite and not Path(engine.url.database or "").is_file():
+    if not database.is_file():
         return  # MLflow makes it
-    with engine.connect() as connection:
-        if sqlite:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        if writes:  # one that is never committed tells of no right to
             version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-            connection.exec_driver_sql(f"PRAGMA user_version = {version}")  # a write, never committed, tells of no right to
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
         tables = inspect(connection).get_table_names()
     if tables and "experiments" not in tables:
         raise TrackingError(
-            f"tracking.uri={without_credentials(uri)}: this database belongs to another program (its tables: "
-            f"{', '.join(tables[:3])}, ...). Name another one."
+            f"tracking.uri={uri}: this database belongs to another program (its tables: {', '.join(tables[:3])}, ...). "
+            "Name another one."
         )
-
-
-@contextmanager
-def _whole_or_none(database: Path) -> Iterator[None]:
-    """Leave no database that a full disk or Ctrl-C cut short while it was made: no later run could open it."""
-    new = not database.exists()
-    try:
-        yield
-    except BaseException:
-        if new:
-            database.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

