@@ -99,8 +99,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own advice is to unpickle it all the same
         raise WeightsError(
-            f"encoder.weights={path}: holds more than tensors, or is damaged. It is not unpickled, since that could "
-            "run any code. Save its state dict alone, best as .safetensors."
+            f"encoder.weights={path}: cannot be read as weights (it holds more than tensors, or is damaged; it is "
+            "not unpickled, since that could run any code). Save its state dict alone, best as .safetensors."
         ) from error
     except Exception as error:  # each format has its own errors; whatever it is, the file is of no use
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

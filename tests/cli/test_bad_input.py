@@ -71,7 +71,7 @@ def row(typed: str, *sees: str, given: tuple[Spoil, ...] | Spoil = (), **more: o
     return Row(typed, sees, given if isinstance(given, tuple) else (given,), **more)  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------- what is wrong in the folder
+# ------------------------------------------------------------------------------------------ what is wrong in the folder
 def first(folder: Path, kind: str = "image") -> Path:
     return min((folder / "tiles" / "landslide" / kind).glob("*.png"))
 
@@ -288,7 +288,7 @@ NETWORKS = [
     row("train.py encoder.weights=gone.pth", "encoder.weights=gone.pth: no such file. Other ways"),
     row(
         "train.py encoder.weights=weights.pth",
-        "encoder.weights=weights.pth: holds more than tensors",
+        "encoder.weights=weights.pth: cannot be read as weights (it holds more than tensors",
         "not unpickled",
         given=pickled_weights,
     ),
@@ -586,7 +586,7 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
     assert run_states(folder) == [*runs_before, *row.runs]
 
 
-# -------------------------------------------------------------------------------------------------- what the table leaves
+# ----------------------------------------------------------------------------------------------- what the table leaves
 @pytest.mark.parametrize(
     "typed",
     [
