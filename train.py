@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from landslide.cli.exit_status import refused_by_hydra, tell, tell_refusal
 from landslide.config import register
-from landslide.errors import UserError
 
 register()
 
@@ -28,19 +29,20 @@ def main(cfg: DictConfig) -> Any:
         return run(cfg, folder)  # the sweeper decides what a failure means
     try:
         return run(cfg, folder)
-    except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         last = folder / "checkpoints" / "last.ckpt"
         kept = f" Its last checkpoint: {last}" if last.is_file() else ""
         print(f"\ntrain.py: interrupted; the run is KILLED.{kept}", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        sys.exit(tell("train.py", error))
 
 
 if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and ends by itself, with a traceback for a read-only folder
     try:
         main()
-    except KeyboardInterrupt:  # outside a job, such as while a multirun is composed
-        print("\ntrain.py: interrupted.", file=sys.stderr)
-        sys.exit(130)
+    except (Exception, KeyboardInterrupt) as error:  # outside a job, such as while a multirun is composed
+        if refused_by_hydra(error):
+            sys.exit(tell_refusal(error, Path(__file__).resolve().parent / "conf"))
+        sys.exit(tell("train.py", error))

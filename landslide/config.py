@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from landslide.errors import ConfigError, nearest
 
@@ -196,12 +197,21 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming the value, what was given and what would be right.
     """
-    _check_names(cfg)
     _check_root(cfg)
+    _check_resolved(cfg)
+    _check_names(cfg)
     _check_numbers(cfg)
     _check_pixel_statistics(cfg)
     _check_choices(cfg)
     _check_objective(cfg)
+
+
+def _check_resolved(cfg: DictConfig) -> None:
+    values = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    try:
+        OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: has no value ({str(error).splitlines()[0]}).") from error
 
 
 def _check_names(cfg: DictConfig, prefix: str = "") -> None:
@@ -239,8 +249,16 @@ def _check_numbers(cfg: DictConfig) -> None:
         _require(key, value, valid=value >= 1, right="1 or more")
     if cfg.trainer.threads is not None:
         _require("trainer.threads", cfg.trainer.threads, valid=cfg.trainer.threads >= 1, right="1 or more, or null")
+    if cfg.data.gsd_m is not None:
+        right = "a number of metres above 0, or null"
+        _require("data.gsd_m", cfg.data.gsd_m, valid=_is_number(cfg.data.gsd_m) and cfg.data.gsd_m > 0, right=right)
     _require("seed", cfg.seed, valid=0 <= cfg.seed < 2**32, right="0 to 4294967295")
     _require("data.split.seed", cfg.data.split.seed, valid=cfg.data.split.seed >= 0, right="0 or more")
+    for name in ("train", "val"):
+        part = cfg.data.split[name]
+        whole = _is_number(part) and part >= 1 and float(part).is_integer()
+        right = "a count from 1 up, or a share between 0 and 1"
+        _require(f"data.split.{name}", part, valid=whole or 0 < part < 1, right=right)
     lr = cfg.optimizer.get("lr")
     _require("optimizer.lr", lr, valid=_is_number(lr) and lr > 0, right="a finite number above 0, for example 1e-3")
     regularization = cfg.regularization
@@ -271,7 +289,7 @@ def _check_optional_regularization(regularization: DictConfig) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_pixel_statistics(cfg: DictConfig) -> None:

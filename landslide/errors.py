@@ -6,14 +6,23 @@
     |   |-- DataError             a dataset, an image, a mask, a split
     |   |-- WeightsError          pretrained weights that cannot be had or do not fit
     |   |-- TrackingError         the MLflow store
-    |   `-- ComparisonError       runs that cannot be compared
+    |   |-- ComparisonError       runs that cannot be compared
+    |   `-- StorageError          a disk that is full, a folder that cannot be written
     `-- TrainingDiverged          the loss is no longer a number; the run is FAILED, its last good checkpoint stays
 
 A message says where, what was given, and what would be right.
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+FULL = (
+    *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # a full disk, a quota, `ulimit -f`
+    *("database or disk is full", "disk I/O error", "readonly database"),  # SQLite
+)
+"""What is said where a disk takes no more."""
 
 
 class UserError(Exception):
@@ -40,6 +49,10 @@ class ComparisonError(UserError):
     """The runs asked for do not exist or cannot be compared."""
 
 
+class StorageError(UserError):
+    """A disk is full, or a folder cannot be written."""
+
+
 class TrainingDiverged(Exception):
     """The training loss became NaN or infinite."""
 
@@ -48,3 +61,30 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the closest known name, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def storage_error(error: BaseException) -> StorageError | None:
+    """The sentence for an error behind which a disk or a folder stands; None where there is none of them.
+
+    Libraries wrap what the operating system refuses, some of them as text only, so the whole chain of causes is read.
+
+    Examples:
+        >>> print(storage_error(OSError(errno.ENOSPC, "No space left on device", "last.ckpt")))
+        last.ckpt: cannot be written: No space left on device. Free some space, or choose another disk.
+        >>> print(storage_error(ValueError("of another kind")))
+        None
+    """
+    for link in _chain(error):
+        where = f"{link.filename}: " if isinstance(link, OSError) and link.filename else ""
+        reason = next((words for words in FULL if words in str(link)), None)
+        if reason:
+            return StorageError(f"{where}cannot be written: {reason}. Free some space, or choose another disk.")
+        if where and isinstance(link, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
+            return StorageError(f"{where}{link.strerror}. Choose another place, or make this one usable.")
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

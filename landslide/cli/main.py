@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from landslide import __version__
 from landslide.cli import compare, data, ui
-from landslide.errors import UserError
+from landslide.cli.exit_status import tell
 
 DESCRIPTION = """\
 Train, sweep and compare segmentation models that map landslides from satellite images.
@@ -41,9 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = build_parser().parse_args(arguments)
     try:
         status: int = chosen.run(chosen)
-    except UserError as error:
-        print(f"landslide: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return tell("landslide", error)
     return status

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from typing import Any
 
 from landslide.cli.tracking_options import add_uri
+from landslide.errors import TrackingError
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("ui", help="open the MLflow page", description=__doc__)
-    parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
+    parser.add_argument("--port", type=_port, default=5000, help="of 127.0.0.1 (default: 5000)")
     add_uri(parser)
     parser.set_defaults(run=run)
 
@@ -29,9 +31,28 @@ def run(arguments: argparse.Namespace) -> int:
     if store.uri.startswith(("http://", "https://")):
         print(f"The MLflow page is already served: {shown}")
         return 0
+    _require_free(arguments.port)
     print(f"http://127.0.0.1:{arguments.port}  ({shown})   Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", "1"]
     # the job runner starts a dozen processes for features that are not used here
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TrackingError(
+                f"--port {port}: cannot be used ({error.strerror}). Is the page open already, at "
+                f"http://127.0.0.1:{port}? Else choose another: --port {port % 65535 + 1}"
+            ) from error

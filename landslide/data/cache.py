@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: P
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{place}.lock"):
                 if not place.is_dir():
+                    _require_room(folder, len(tiles), size, len(bands))
                     _build(tiles, size, bands, place)
         except OSError as error:
             raise DataError(f"data.cache_dir={folder}: cannot be written ({error}). Choose another folder.") from error
@@ -78,6 +80,16 @@ def open_cache(tiles: Sequence[Tile], size: int, bands: Sequence[str], folder: P
         return _load(place, digest)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{place}: this cache is damaged ({error}). Delete the folder, it is made again.") from error
+
+
+def _require_room(folder: Path, tiles: int, size: int, bands: int) -> None:
+    """Refuse what cannot fit even where every band takes one byte a pixel."""
+    needed, free = tiles * size**2 * (bands + 1), shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"data.cache_dir={folder}: {free / 1e6:.0f} MB are free, {tiles} tiles at data.image_size={size} take "
+            f"at least {needed / 1e6:.0f} MB. Choose a smaller size, or another disk for data.cache_dir."
+        )
 
 
 def content_digest(tiles: Sequence[Tile]) -> str:
@@ -150,7 +162,11 @@ def _with_progress(decoded: Any, total: int, size: int) -> Any:
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, np.dtype[Any]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a map is a file with holes: filling one on a full disk kills the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _load(place: Path, digest: str) -> TileCache:

@@ -53,7 +53,7 @@ def _require_layout(root: Path, cfg: DictConfig) -> None:
             f"data={fits[0]} data.root={root}"
         )
     if not fits and root.is_dir() and not any(root.iterdir()):
-        raise DataError(f"data.root={root}: this folder is empty.")
+        raise DataError(f"data.root={root}: this folder is empty. Give that of the dataset with data.root=PATH")
     if cfg.layout != "bijie" and not root.is_dir():  # the reader of the Bijie layout says more
         raise DataError(f"data.root={root}: there is no such folder. Give it with data.root=PATH")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import pickle
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,7 +156,14 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle protocol, of a file that is then refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own advice is to unpickle it all the same
+        raise WeightsError(
+            f"encoder.weights={path}: cannot be read as weights (it holds more than tensors, or is damaged; it is "
+            "not unpickled, since that could run any code). Save its state dict alone, best as .safetensors."
+        ) from error
     except Exception as error:  # each format has its own errors; whatever it is, the file is of no use
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"encoder.weights={path}: cannot be read as weights ({reason}).") from error

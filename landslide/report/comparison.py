@@ -115,8 +115,17 @@ class Comparison:
         files |= {f"figures/{picture.name}.png": to_png(picture.figure) for picture in self.pictures}
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (folder / name).write_bytes(content)
+            _write_whole(folder / name, content)
         return [folder / name for name in files]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)  # of a full disk; already renamed when all went well
 
 
 def compare(client: MlflowClient, run_ids: Sequence[str], objective: Objective | None = None) -> Comparison:

@@ -31,7 +31,7 @@ def grid(overrides: Sequence[Override], groups: Sequence[str]) -> list[TrialPlan
         groups: names of config groups, whose value needs no name before it.
 
     Raises:
-        ConfigError: for an interval, which has no end of values to try.
+        ConfigError: for an interval, which has no end of values to try, and for a list that is empty or has one twice.
     """
     choices: dict[str, list[str]] = {}
     for override in overrides:
@@ -52,7 +52,15 @@ def _choices(override: Override) -> list[str]:
         raise ConfigError(
             f"{override.input_line}: an interval has no list of values. Give a comma list, choice(...) or range(...)."
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    found = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    if not found:
+        raise ConfigError(f"{override.input_line}: holds no value, so there is nothing to run.")
+    twice = sorted({value for value in found if found.count(value) > 1})
+    if twice:
+        raise ConfigError(
+            f"{override.input_line}: {', '.join(twice)} stands there more than once. For repeats: seed=0,1,2"
+        )
+    return found
 
 
 def _short(key: str, override: str, groups: Sequence[str]) -> str:

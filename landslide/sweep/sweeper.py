@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from landslide import config as run_config
-from landslide.errors import UserError
+from landslide.errors import ConfigError
 from landslide.report import compare
 from landslide.report.runs import Objective
 from landslide.report.table import Row
@@ -32,7 +32,7 @@ from landslide.training.run import CHECKPOINTS, MODEL, RunResult
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
 
-EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
 @dataclass
@@ -62,20 +62,18 @@ def sweep(
     A trial that fails does not end the others. Ctrl-C ends the current trial, and what finished is still compared.
 
     Raises:
-        SystemExit: 1 where a trial failed, 2 for what the user can mend, 130 after Ctrl-C.
+        UserError: for what the user can mend; nothing was trained then.
+        SystemExit: 1 where a trial failed, 130 after Ctrl-C.
     """
     console = open_console()
-    try:
-        plans = _plan(arguments, params, hydra_context)
-        configs = _compose_all(plans, hydra_context, config)
-        folder = Path(config.hydra.sweep.dir)
-        disk = require_disk(configs, folder)
-        OmegaConf.save(config, folder / "multirun.yaml")
-        state = _begin(plans, configs[0], arguments, console)
-        console.print(f"{disk}\n")
-    except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+    plans = _plan(arguments, params, hydra_context)
+    configs = _compose_all(plans, hydra_context, config)
+    store = open_store(configs[0].tracking.uri)
+    folder = Path(config.hydra.sweep.dir)
+    disk = require_disk(configs, folder)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    state = _begin(store, plans, configs[0], arguments, console)
+    console.print(f"{disk}\n")
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=hydra_context, task_function=task_function, config=config
     )
@@ -101,13 +99,16 @@ def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: Dict
     configs = []
     for plan in plans:
         composed = context.config_loader.load_sweep_config(config, list(plan.overrides))
-        run_config.check(composed)
+        try:
+            run_config.check(composed)
+        except ConfigError as error:
+            asked = f" That is trial {plan.number + 1} of {len(plans)}: {plan.name}" if len(plans) > 1 else ""
+            raise ConfigError(f"{error}{asked}") from error
         configs.append(composed)
     return configs
 
 
-def _begin(plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console) -> Sweep:
-    store = open_store(cfg.tracking.uri)
+def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console) -> Sweep:
     varied = [argument for argument in arguments if "," in argument or "(" in argument] or arguments
     name = " ".join(varied) or "multirun"
     parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})

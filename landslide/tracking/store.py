@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from landslide.config import without_credentials
 from landslide.errors import TrackingError
 
 FOLDER = Path("mlruns")
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs, charts and models instead of traces and prompts."""
@@ -41,34 +51,19 @@ def resolve_uri(uri: str | None) -> str:
 
 
 def open_store(uri: str | None) -> Store:
-    """Open the store, making the database first where there is none.
-
-    Several processes that create one SQLite database at once break it, so creation and migration happen under a lock.
+    """Open the store to write to it, making the database first where there is none.
 
     Raises:
-        TrackingError: where the store cannot be made, read or reached.
+        TrackingError: where the store cannot be made, written or reached.
     """
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    found = resolve_uri(uri)
-    try:
-        if found == default_uri():
-            FOLDER.mkdir(exist_ok=True)
-            with FileLock(FOLDER / ".mlflow.lock"):
-                return _connect(found)
-        return _connect(found)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrackingError(
-            without_credentials(f"tracking.uri={found}: the MLflow store does not open ({reason}).")
-        ) from error
+    return _open(uri, writes=True)
 
 
 def open_existing(uri: str | None) -> Store:
     """Open a store to read from it; makes none.
 
     Raises:
-        TrackingError: where there is none.
+        TrackingError: where there is none, or it cannot be read or reached.
     """
     found = resolve_uri(uri)
     if found == default_uri() and not (FOLDER / "mlflow.db").is_file():
@@ -76,30 +71,130 @@ def open_existing(uri: str | None) -> Store:
             f"{FOLDER / 'mlflow.db'}: there is none in {Path.cwd()}. Train first, stand in the folder where you "
             "trained, or name the store: --uri sqlite:////path/to/mlflow.db"
         )
-    return open_store(uri)
+    return _open(uri, writes=False)
+
+
+def _open(uri: str | None, *, writes: bool) -> Store:
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs with a traceback what it then raises
+    found = resolve_uri(uri)
+    try:
+        database = _sqlite_file(found)
+        if database is None:
+            return _connect(found)
+        if writes:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(database):
+            _require_mlflow_database(found, database, writes=writes)
+            return _connect(found)
+    except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
+        place = "MLFLOW_TRACKING_URI" if uri is None and found != default_uri() else "tracking.uri"
+        raise TrackingError(without_credentials(f"{place}={found}: {_reason(found, error)}")) from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    if not uri.startswith("sqlite:"):
+        return None
+    name = make_url(uri).database
+    return Path(name) if name and name != ":memory:" else None
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Several processes that make one SQLite database at once break it; so does a full disk or Ctrl-C in the midst.
+
+    What was cut short is removed, since no later run could open it.
+    """
+    folder = database.parent
+    with FileLock(folder / ".mlflow.lock") if os.access(folder, os.W_OK) else nullcontext():  # read-only: nobody makes
+        new = not database.exists()
+        try:
+            yield
+        except BaseException:
+            if new:
+                database.unlink(missing_ok=True)
+            raise
 
 
 def _connect(uri: str) -> Store:
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
+    with _short_patience():
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
     return Store(uri, client)
+
+
+def _require_mlflow_database(uri: str, database: Path, *, writes: bool) -> None:
+    """Look once, before MLflow does.
+
+    It tries for two minutes to open what cannot be opened, and adds its tables to whatever database it is given.
+
+    Raises:
+        TrackingError: for a database of another program.
+    """
+    if not database.is_file():
+        return  # MLflow makes it
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        if writes:  # one that is never committed tells of no right to
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+        tables = inspect(connection).get_table_names()
+    if tables and "experiments" not in tables:
+        raise TrackingError(
+            f"tracking.uri={uri}: this database belongs to another program (its tables: {', '.join(tables[:3])}, ...). "
+            "Name another one."
+        )
+
+
+@contextmanager
+def _short_patience() -> Iterator[None]:
+    """MLflow's retries carry a training over minutes without a server; at its start nobody waits for that."""
+    given = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
+
+
+def _reason(uri: str, error: Exception) -> str:
+    text = str(error)
+    schema = re.search(r"found version (\w+)|revision identified by '(\w+)'", text)
+    if schema and not _knows_revision(schema[1] or schema[2]):
+        return f"was made by a newer MLflow than {mlflow.__version__}, which is installed here. Install that one."
+    if schema:
+        return f"was made by an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
+    refused = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+    if uri.startswith("http") and (refused or "timed out" in text):
+        return (
+            f"the MLflow server does not answer ({refused[1] if refused else 'timed out'}). Start it, or correct the "
+            "address; tracking.uri=null writes to mlruns/mlflow.db. For a slow server: MLFLOW_HTTP_REQUEST_TIMEOUT=60"
+        )
+    return f"the MLflow store does not open ({text.splitlines()[0] if text else type(error).__name__})."
+
+
+def _knows_revision(revision: str) -> bool:
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def experiment_id(store: Store, name: str) -> str:
     """The experiment's id; made where there is none, with artifacts beside a local database.
 
     Raises:
-        TrackingError: where an experiment of this name was deleted.
+        TrackingError: where an experiment of this name was deleted, or cannot be made.
     """
     found: Any = store.client.get_experiment_by_name(name)
     if found is None:
         beside = (FOLDER / "artifacts").resolve().as_uri() if store.uri == default_uri() else None
         try:
             return str(store.client.create_experiment(name, artifact_location=beside, tags=MODEL_TRAINING))
-        except MlflowException:  # another process was faster
+        except MlflowException as error:  # another process was faster, or MLflow refuses the name
             found = store.client.get_experiment_by_name(name)
             if found is None:
-                raise
+                raise TrackingError(f"tracking.experiment={name}: cannot be made ({error.message}).") from error
     if found.lifecycle_stage != "active":
         raise TrackingError(f"tracking.experiment={name}: was deleted. Restore it in MLflow, or use another name.")
     return str(found.experiment_id)

