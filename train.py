@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from landslide.config import register
-from landslide.errors import UserError
+from landslide.errors import TrainingDiverged, UserError
 
 register()
 
@@ -20,7 +20,7 @@ register()
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> Any:
     """Run one job."""
-    from landslide.training.run import run  # seconds of imports that --help and --cfg do not wait for
+    from landslide.training.run import run, run_folder  # seconds of imports that --help and --cfg do not wait for
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
@@ -31,11 +31,17 @@ def main(cfg: DictConfig) -> Any:
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
+    except TrainingDiverged as error:
+        print(f"train.py: {error} The run is FAILED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
-        last = folder / "checkpoints" / "last.ckpt"
-        kept = f" Its last checkpoint: {last}" if last.is_file() else ""
-        print(f"\ntrain.py: interrupted; the run is KILLED.{kept}", file=sys.stderr)
+        print(f"\ntrain.py: interrupted; the run is KILLED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
         sys.exit(130)
+
+
+def _kept(folder: Path) -> str:
+    last = folder / "checkpoints" / "last.ckpt"
+    return f" Its last checkpoint: {last}" if last.is_file() else ""
 
 
 if __name__ == "__main__":
