@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from landslide import __version__
-from landslide.cli import compare, data, ui
+from landslide.cli import compare, data, doctor, rerun, ui
 from landslide.errors import UserError
 
 DESCRIPTION = """\
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"landslide {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (compare, ui, data):
+    for command in (compare, rerun, ui, data, doctor):
         command.add(commands)
     return parser
 

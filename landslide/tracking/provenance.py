@@ -64,7 +64,7 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
     }
 
 
@@ -113,7 +113,8 @@ def _user() -> str:
         return "unknown"
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Version of a package; None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
