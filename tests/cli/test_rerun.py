@@ -41,7 +41,7 @@ def test_a_run_that_is_run_again_gives_the_same_numbers_and_says_so(
     first = client(folder).get_run(run_id).data
     assert again.info.status == "FINISHED"
     assert again.data.metrics["best/f1"] == first.metrics["best/f1"]
-    assert again.data.params == first.params
+    assert {**again.data.params, "tracking.uri": None} == {**first.params, "tracking.uri": None}
 
 
 def test_check_says_what_differs_and_makes_no_run(stored: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
