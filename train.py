@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from landslide.cli.exit_status import refused_by_hydra, tell, tell_refusal
 from landslide.config import register
+from landslide.errors import TrainingDiverged
 
 register()
 
@@ -21,7 +22,7 @@ register()
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> Any:
     """Run one job."""
-    from landslide.training.run import run  # seconds of imports that --help and --cfg do not wait for
+    from landslide.training.run import run, run_folder  # seconds of imports that --help and --cfg do not wait for
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
@@ -29,13 +30,19 @@ def main(cfg: DictConfig) -> Any:
         return run(cfg, folder)  # the sweeper decides what a failure means
     try:
         return run(cfg, folder)
+    except TrainingDiverged as error:
+        print(f"train.py: {error} The run is FAILED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
-        last = folder / "checkpoints" / "last.ckpt"
-        kept = f" Its last checkpoint: {last}" if last.is_file() else ""
-        print(f"\ntrain.py: interrupted; the run is KILLED.{kept}", file=sys.stderr)
+        print(f"\ntrain.py: interrupted; the run is KILLED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         sys.exit(tell("train.py", error))
+
+
+def _kept(folder: Path) -> str:
+    last = folder / "checkpoints" / "last.ckpt"
+    return f" Its last checkpoint: {last}" if last.is_file() else ""
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from landslide.terminal import open_console
 from landslide.tracking.model import log_model
 from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run
 from landslide.tracking.store import Store, open_store
+from landslide.training.checkpoint import CHECKPOINTS
 from landslide.training.disk import require_disk
-from landslide.training.run import CHECKPOINTS, MODEL, RunResult
+from landslide.training.run import MODEL, RunResult
 
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""

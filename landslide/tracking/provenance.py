@@ -6,9 +6,10 @@ import getpass
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import landslide
 from landslide.config import without_credentials
@@ -63,8 +64,37 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
     }
+
+
+class Difference(NamedTuple):
+    """One thing that is not as it was recorded."""
+
+    what: str
+    recorded: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.what} was {self.recorded}, is {self.now}"
+
+
+def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """What two descriptions by :func:`environment` do not have in common, by name; the command is no part of it.
+
+    Examples:
+        >>> [str(found) for found in differences({"packages": {"torch": "2.13"}}, {"packages": {"torch": "2.14"}})]
+        ['torch was 2.13, is 2.14']
+    """
+    before, after = _flat(recorded), _flat(now)
+    found = [Difference(key, before.get(key, "-"), after.get(key, "-")) for key in sorted(before.keys() | after.keys())]
+    return [difference for difference in found if difference.recorded != difference.now]
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, str]:
+    packages = facts.get("packages", {})
+    named = {key: value for key, value in facts.items() if key not in ("packages", "command")}
+    return {key: "-" if value is None else str(value) for key, value in {**named, **packages}.items()}
 
 
 def source_tags() -> dict[str, str]:
@@ -83,7 +113,8 @@ def _user() -> str:
         return "unknown"
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Version of a package; None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -12,8 +12,12 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.time import get_current_time_millis
 
+from landslide.config import without_credentials
+from landslide.errors import TrackingError
 from landslide.tracking.provenance import source_tags
 from landslide.tracking.store import Store, experiment_id
 
@@ -38,6 +42,29 @@ def fail_run(store: Store, run_id: str, reason: str) -> None:
     """End a run as FAILED with a reason of one line."""
     store.client.set_tag(run_id, "landslide.failure", " ".join(reason.split())[:REASON_LENGTH])
     store.client.set_terminated(run_id, "FAILED")
+
+
+def require_run(store: Store, run_id: str, who: str, cure: str) -> None:
+    """Refuse to log to a run that is not there.
+
+    Args:
+        store: where it should be.
+        run_id: of the run.
+        who: wants it; begins the message.
+        cure: ends the message.
+
+    Raises:
+        TrackingError: where it is not in the store, or was deleted.
+    """
+    place = f"{who}: its MLflow run {run_id}"
+    try:
+        stage = store.client.get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        raise TrackingError(f"{place} is not in {without_credentials(store.uri)}. {cure}") from error
+    if stage != "active":
+        raise TrackingError(f"{place} was deleted. Restore it in MLflow: mlflow runs restore --run-id {run_id}")
 
 
 @contextmanager
@@ -66,7 +93,7 @@ def open_run(store: Store, run_id: str) -> Iterator[TrackedRun]:
 
 
 class TrackedRun:
-    """What is written to a run; see ``docs/architecture.md`` for the names."""
+    """What is written to a run; ``docs/architecture.md`` has the names."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.store = store
@@ -81,11 +108,22 @@ class TrackedRun:
         there = [RunTag(key, str(value)) for key, value in tags.items() if value is not None]
         self.store.client.log_batch(self.run_id, tags=there)
 
-    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Numbers at one step; an undefined one (NaN) is not logged, for a missing number stays missing."""
-        now = get_current_time_millis()
-        metrics = [Metric(key, value, now, step) for key, value in values.items() if not math.isnan(value)]
+    def log_metrics(self, values: Mapping[str, float], step: int = 0, timestamp_ms: int | None = None) -> None:
+        """Numbers at one step; an undefined one (NaN) is not logged, for a missing number stays missing.
+
+        A point that is there already, of the same step, time and value, stays one: MLflow drops the second.
+        """
+        at = get_current_time_millis() if timestamp_ms is None else timestamp_ms
+        metrics = [Metric(key, value, at, step) for key, value in values.items() if not math.isnan(value)]
         self.store.client.log_batch(self.run_id, metrics=metrics)
+
+    def go_on(self, epoch: int) -> None:
+        """Say after which epoch the run was continued, and forget why it had ended."""
+        tags = self.store.client.get_run(self.run_id).data.tags
+        before = f"{tags['landslide.continued']}, " if "landslide.continued" in tags else ""
+        self.set_tags({"landslide.continued": f"{before}{epoch}"})
+        if "landslide.failure" in tags:
+            self.store.client.delete_tag(self.run_id, "landslide.failure")
 
     def log_dataset(self, name: str, digest: str, root: str, profile: Mapping[str, Any]) -> None:
         """The dataset, as MLflow's page shows it."""

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +28,9 @@ FOLDER = Path("mlruns")
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
+
+LEAST_DIGITS = 6
+"""Of an id's beginning that stands for it."""
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs, charts and models instead of traces and prompts."""
@@ -178,6 +182,37 @@ def _reason(uri: str, error: Exception) -> str:
 def _knows_revision(revision: str) -> bool:
     scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+def find_run(store: Store, name: str) -> Run:
+    """The run that is meant by an id, by the beginning of one (six digits or more), or by a name.
+
+    Raises:
+        TrackingError: where none or several are meant.
+    """
+    experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = store.client.search_runs(experiments, page_token=token)
+        found += [run for run in page if _is_meant(run, name)]
+        token = page.token
+        if not token:
+            break
+    if len(found) == 1:
+        return found[0]
+    shown = "".join(f"\n  {run.info.run_id}  {run.info.run_name}  {run.info.status}" for run in found[:10])
+    place = f"'{name}', in {without_credentials(store.uri)}"
+    if found:
+        raise TrackingError(f"{place}: {len(found)} runs are called so; give an id.{shown}")
+    raise TrackingError(
+        f"{place}: there is no such run. Give an id, the beginning of one, or a name; see landslide ui."
+    )
+
+
+def _is_meant(run: Run, name: str) -> bool:
+    beginning = len(name) >= LEAST_DIGITS and str(run.info.run_id).startswith(name)
+    return beginning or bool(run.info.run_name == name)
 
 
 def experiment_id(store: Store, name: str) -> str:

@@ -31,10 +31,12 @@ class ProgressDisplay(Callback):
         self.objective = objective
         self._bar: Progress | None = None
         self._shown = self._start = 0.0
+        self._before = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the empty bar."""
         self._start = time.perf_counter()
+        self._before = len(self.history.points)
         if self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -70,7 +72,7 @@ class ProgressDisplay(Callback):
             self._bar.update(self._bar.tasks[0].id, figures=last)
             return
         done, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        left_s = (time.perf_counter() - self._start) / done * (epochs - done)
+        left_s = (time.perf_counter() - self._start) / (done - self._before) * (epochs - done)
         self.console.print(
             f"epoch {done:>{len(str(epochs))}}/{epochs}  train/loss {series['train/loss'][-1][1]:.4f}  "
             f"val/loss {series['val/loss'][-1][1]:.4f}  {self._objective_text()}  "

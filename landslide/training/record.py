@@ -18,7 +18,6 @@ from landslide.metrics import COUNTS, false_alarm, ratios
 from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure
 from landslide.tracking.run import TrackedRun
 from landslide.training.history import History, Validation
-from landslide.training.memory import peak_mb
 
 PICTURE_DPI = 120
 
@@ -37,7 +36,8 @@ def record(
     """
     best, last = history.best, history.last
     assert best is not None and last is not None
-    run.log_metrics(_summary(best, last))
+    # at the time of the last epoch: a run that is killed here and continued logs the same points, not second ones
+    run.log_metrics(_summary(history, best, last), timestamp_ms=history.points[-1].timestamp_ms)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for which, validation in (("best", best), ("last", last)):
@@ -48,8 +48,8 @@ def record(
         run.log_folder(folder)
 
 
-def _summary(best: Validation, last: Validation) -> dict[str, float]:
-    metrics = {"time/fit_s": last.seconds, "time/best_s": best.seconds, "memory/peak_mb": peak_mb()}
+def _summary(history: History, best: Validation, last: Validation) -> dict[str, float]:
+    metrics = {"time/fit_s": last.seconds, "time/best_s": best.seconds, "memory/peak_mb": history.peak_mb}
     for which, validation in (("best", best), ("last", last)):
         metrics[f"{which}/epoch"] = validation.epoch
         for key, value in ratios(validation.counts.sum(0)).items():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +19,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from rich.console import Console
 from rich.markup import escape
 
@@ -38,22 +37,53 @@ from landslide.models.segmenter import (
 )
 from landslide.terminal import open_console
 from landslide.tracking.model import export_model, log_model
-from landslide.tracking.provenance import environment
-from landslide.tracking.run import TrackedRun, create_run, open_run
+from landslide.tracking.provenance import differences, environment
+from landslide.tracking.run import TrackedRun, create_run, open_run, require_run
 from landslide.tracking.store import Store, open_store
 from landslide.training import hardware as hw
 from landslide.training import memory
+from landslide.training.checkpoint import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    RESULT,
+    RUN,
+    Checkpoint,
+    EpochSeed,
+    Saved,
+    WholeCheckpointIO,
+    alone_in,
+    newest_checkpoint,
+    open_checkpoint,
+    require_same,
+    write_json,
+)
 from landslide.training.disk import require_disk
 from landslide.training.history import History
 from landslide.training.module import SegmentationModule
 from landslide.training.progress import ProgressDisplay
 from landslide.training.record import record
 
-CHECKPOINTS, MODEL = "checkpoints", "model"
+MODEL = "model"
+
+MAY_DIFFER = (
+    "ckpt_path",
+    "tracking",
+    "data.root",
+    "data.cache_dir",
+    "data.generate",
+    "trainer",
+    "scheduler.max_epochs",
+)
+"""What may change when a run is continued: places, and what is compared as it turned out (see :func:`_identity`)."""
+
+ANY_LENGTH = ("constant", "plateau", "None")
+"""Schedulers by which an epoch's learning rate does not depend on how many follow."""
 
 KNOWN_WARNINGS = (
     ".*does not have many workers.*",  # whole batches are gathered from memory, workers would only copy them
     ".*LeafSpec.*",  # Lightning 2.6 with torch 2.14
+    ".*exists and is not empty.*",  # the folder of a run that is continued
 )
 
 
@@ -82,16 +112,23 @@ class Parts:
     segmenter: Segmenter
     spec: dict[str, Any]
     """Rebuilds the segmenter without encoder weights."""
+    identity: dict[str, str]
+    """What makes it this run and no other, see :func:`_identity`."""
+    saved: Saved | None
+    """The checkpoint that it goes on from."""
+    recorded: dict[str, Any] | None
+    """What ``run.json`` beside that checkpoint says, where the same MLflow run goes on."""
 
 
-def run(cfg: DictConfig, folder: Path) -> RunResult:
-    """Train, validate and record one model.
+def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) -> RunResult:
+    """Train, validate and record one model, or go on with one that was interrupted.
 
     Everything that can be wrong with data, weights or store is found before the MLflow run begins.
 
     Args:
         cfg: a composed :class:`~landslide.config.RunConfig`.
-        folder: the run's own, for checkpoints.
+        folder: the run's own, for checkpoints; with ``ckpt_path`` it is that checkpoint's, whatever is given.
+        tags: further ones of a new MLflow run.
 
     Raises:
         UserError: for what the user can mend.
@@ -100,26 +137,31 @@ def run(cfg: DictConfig, folder: Path) -> RunResult:
     """
     console = open_console()
     parts = prepare(cfg)
-    _announce(console, parts, folder)
-    run_id = cfg.tracking.run_id or create_run(
-        parts.store, cfg.tracking.experiment, run_name(cfg), {"landslide.kind": "run"}
-    )
-    with open_run(parts.store, run_id) as tracked:
-        _describe(tracked, parts)
-        history = fit(parts, folder, console, tracked)
-        record(
-            tracked,
-            history,
-            parts.data,
-            panel_tiles=cfg.tracking.panel_tiles,
-            store_probability=cfg.tracking.store_probability,
-        )
-        _keep_model(tracked, parts, folder)
-        assert history.best is not None
-        score = dict(history.series[cfg.objective.metric])[history.best.epoch]
-        result = RunResult(score, cfg.objective.metric, history.best.epoch, run_id, str(folder))
-        _write_result(folder, result)
+    folder = run_folder(cfg, folder)
+    with alone_in(folder):
+        _announce(console, parts, folder)
+        run_id = _begin(parts, folder, tags or {})
+        with open_run(parts.store, run_id) as tracked:
+            _describe(tracked, parts)
+            history = fit(parts, folder, console, tracked)
+            record(
+                tracked,
+                history,
+                parts.data,
+                panel_tiles=cfg.tracking.panel_tiles,
+                store_probability=cfg.tracking.store_probability,
+            )
+            _keep_model(tracked, parts, folder)
+            assert history.best is not None
+            score = dict(history.series[cfg.objective.metric])[history.best.epoch]
+            result = RunResult(score, cfg.objective.metric, history.best.epoch, run_id, str(folder))
+            write_json(folder / RESULT, asdict(result))
     return result
+
+
+def run_folder(cfg: DictConfig, folder: Path) -> Path:
+    """Where a run writes: a continued one goes on where it was."""
+    return folder if cfg.ckpt_path is None else Path(cfg.ckpt_path).absolute().parent.parent
 
 
 def run_name(cfg: DictConfig) -> str:
@@ -135,8 +177,7 @@ def prepare(cfg: DictConfig) -> Parts:
     """
     config.check(cfg)
     _require_recipe(cfg)
-    if cfg.ckpt_path is not None and not Path(cfg.ckpt_path).is_file():
-        raise ConfigError(f"ckpt_path={cfg.ckpt_path}: no such file. A run keeps checkpoints/last.ckpt in its folder.")
+    saved = None if cfg.ckpt_path is None else _newest(Path(cfg.ckpt_path))
     store = open_store(cfg.tracking.uri)
     hardware = hw.choose_hardware(cfg.trainer)
     hw.apply(hardware, deterministic=cfg.trainer.deterministic)
@@ -157,7 +198,10 @@ def prepare(cfg: DictConfig) -> Parts:
     segmenter = build_segmenter(encoder_weights=cfg.encoder.weights, **spec)
     require_fitting_size(segmenter.net, cfg.data.image_size)
     require_trainable(segmenter.net, len(cfg.data.bands), cfg.data.image_size, cfg.data.batch_size)
-    return Parts(cfg, store, hardware, data, segmenter, {**spec, "dtype": data.cache.image.dtype.name})
+    identity = _identity(cfg, data, hardware)
+    recorded = None if saved is None else _require_continuable(cfg, saved, identity, store)
+    spec |= {"dtype": data.cache.image.dtype.name}
+    return Parts(cfg, store, hardware, data, segmenter, spec, identity, saved, recorded)
 
 
 def _require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
@@ -169,6 +213,70 @@ def _require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
         )
 
 
+def _newest(asked: Path) -> Saved:
+    """What ``ckpt_path`` stands for: the newest checkpoint of its folder, which after a kill may be the best one."""
+    open_checkpoint(asked)
+    newest = newest_checkpoint(asked.absolute().parent.parent)
+    return open_checkpoint(newest or asked)
+
+
+def _identity(cfg: DictConfig, data: TileDataModule, hardware: hw.Hardware) -> dict[str, str]:
+    """What two parts of one run must have in common: params, and what data and hardware came down to."""
+    params = config.flat_params(cfg)
+    named = {
+        key: value
+        for key, value in params.items()
+        if not any(key == may or key.startswith(f"{may}.") for may in MAY_DIFFER)
+    }
+    return named | {
+        "trainer.max_epochs": params["trainer.max_epochs"],
+        "trainer.precision": hardware.precision,
+        "trainer.memory_format": "channels_last" if hardware.channels_last else "contiguous",
+        "trainer.deterministic": params["trainer.deterministic"],
+        "data digest": data.cache.digest,
+        "split digest": data.split.describe(data.cache.tile_id)["digest"],
+    }
+
+
+def _require_continuable(
+    cfg: DictConfig, saved: Saved, identity: Mapping[str, str], store: Store
+) -> dict[str, Any] | None:
+    """What ``run.json`` says, None where there is none: then a new MLflow run gets the whole series."""
+    rest = {key: value for key, value in identity.items() if key != "trainer.max_epochs"}
+    any_length = str(cfg.scheduler.get("_target_")).rpartition(".")[2] in ANY_LENGTH
+    require_same(saved, rest, max_epochs=cfg.trainer.max_epochs, any_length=any_length)
+    recorded = saved.read_run()
+    if recorded is not None:
+        given = cfg.tracking.run_id or recorded["run_id"]
+        if given != recorded["run_id"]:
+            raise ConfigError(f"tracking.run_id={given}: {saved.run_file} says {recorded['run_id']}.")
+        require_run(
+            store,
+            given,
+            f"ckpt_path={cfg.ckpt_path}",
+            f"It was in {recorded['tracking_uri']}: name that store, tracking.uri=..., or delete {saved.run_file} to "
+            "go on as a new run, which gets every epoch.",
+        )
+    return recorded
+
+
+def _begin(parts: Parts, folder: Path, tags: Mapping[str, str]) -> str:
+    """The MLflow run, old or new, and the file that says which."""
+    if parts.recorded is not None:
+        (folder / RESULT).unlink(missing_ok=True)  # it is not finished any more
+        return str(parts.recorded["run_id"])
+    tracking = parts.cfg.tracking
+    tags = {"landslide.kind": "run", **tags}
+    run_id = tracking.run_id or create_run(parts.store, tracking.experiment, run_name(parts.cfg), tags)
+    facts = {
+        "run_id": run_id,
+        "tracking_uri": config.without_credentials(parts.store.uri),
+        "environment": environment(parts.hardware.device),
+    }
+    write_json(folder / RUN, facts)
+    return str(run_id)
+
+
 def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> History:
     """Train to the last epoch.
 
@@ -176,29 +284,19 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
         What every epoch measured; the best weights lie in ``folder/checkpoints/best.ckpt``.
     """
     cfg = parts.cfg
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / CHECKPOINTS,
-        filename="best",
-        monitor=cfg.objective.metric,
-        mode=cfg.objective.direction.removesuffix("imize"),
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    history = History(checkpoint, tracked.log_metrics)
+    best = Checkpoint(folder, BEST, parts.identity, cfg.objective.metric, cfg.objective.direction)
+    last = Checkpoint(folder, LAST, parts.identity)
+    history = History(best, tracked.log_metrics)
     progress = ProgressDisplay(console, history, cfg.objective.metric)
     try:
         with quiet():
-            trainer = build_trainer(parts, [history, progress, checkpoint, *early_stopping(cfg)], folder)
-            trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=cfg.ckpt_path, weights_only=True)
+            callbacks = [EpochSeed(cfg.seed), history, progress, *early_stopping(cfg), best, last]
+            trainer = build_trainer(parts, callbacks, folder)
+            start = parts.saved.path if parts.saved else None
+            trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=start, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
-    if history.best is None:
-        raise ConfigError(
-            f"ckpt_path={cfg.ckpt_path}: no epoch up to trainer.max_epochs={cfg.trainer.max_epochs} was better "
-            "than those in the checkpoint. Continue a run that was interrupted."
-        )
     assert history.last is not None
     if history.last.epoch < cfg.trainer.max_epochs:
         waited = f"{cfg.objective.metric} has not improved for {cfg.regularization.early_stopping} epochs"
@@ -245,6 +343,7 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
         max_epochs=parts.cfg.trainer.max_epochs,
         logger=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpointIO()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -297,15 +396,30 @@ def _announce(console: Console, parts: Parts, folder: Path) -> None:
         f"batch {cfg.data.batch_size}, {cfg.trainer.max_epochs} epochs\n"
         f"{parts.hardware}",
     )
+    if parts.saved is not None:
+        _announce_continuation(console, parts, parts.saved)
     if cfg.tracking.run_id is None:  # a sweep has told it for all its runs
         console.print(require_disk([cfg], folder))
 
 
+def _announce_continuation(console: Console, parts: Parts, saved: Saved) -> None:
+    console.print(f"continues after epoch {saved.epochs}, in {saved.folder}", soft_wrap=True, markup=False)
+    if parts.recorded is not None:
+        for found in differences(parts.recorded["environment"], environment(parts.hardware.device)):
+            console.print(f"[bold]not as before:[/bold] {escape(str(found))}", soft_wrap=True)
+
+
 def _describe(run: TrackedRun, parts: Parts) -> None:
+    """Say what made the run; of one that goes on this is known, and params can't change."""
     cfg, data = parts.cfg, parts.data
+    whole = cfg.copy()
+    whole.ckpt_path = None  # every epoch is of this config, wherever it was interrupted
+    run.log_text(config.without_credentials(OmegaConf.to_yaml(whole, resolve=True)), "config.yaml")
+    if parts.recorded is not None and parts.saved is not None:
+        run.go_on(parts.saved.epochs)
+        return
     split = data.split.describe(data.cache.tile_id)
-    run.log_params(config.flat_params(cfg))
-    run.log_text(config.without_credentials(OmegaConf.to_yaml(cfg, resolve=True)), "config.yaml")
+    run.log_params(config.flat_params(whole))
     run.log_json(split, "split.json")
     run.log_json(environment(parts.hardware.device), "environment.json")
     run.set_tags(
@@ -330,8 +444,10 @@ def _describe(run: TrackedRun, parts: Parts) -> None:
 def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
     """Turn the best checkpoint into a model without an optimizer; a sweep's finalists are logged by the sweep."""
     keep = parts.cfg.tracking.keep_models
-    best = folder / CHECKPOINTS / "best.ckpt"
-    if keep != "none":
+    best = folder / CHECKPOINTS / BEST
+    if keep == "none":
+        shutil.rmtree(folder / CHECKPOINTS)
+    elif best.is_file():  # else a finished run was prolonged and found none better than the model that it has
         state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "segmenter." if parts.cfg.regularization.ema is None else "averaged.module."  # what was validated
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -340,11 +456,3 @@ def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
             log_model(run.store, run.run_id, folder / MODEL)
             shutil.rmtree(folder / MODEL)
         best.unlink()
-    else:
-        shutil.rmtree(folder / CHECKPOINTS)
-
-
-def _write_result(folder: Path, result: RunResult) -> None:
-    aside = folder / "result.json.part"
-    aside.write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
-    aside.rename(folder / "result.json")

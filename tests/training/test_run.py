@@ -19,8 +19,10 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, f1_score
 
 from landslide.errors import ConfigError, TrainingDiverged
+from landslide.training.checkpoint import open_checkpoint
+from landslide.training.module import SegmentationModule
 from landslide.training.run import RunResult, run
-from tests.conftest import compose_run, standing_in
+from tests.conftest import compose_run, standing_in, train
 
 
 class Finished(NamedTuple):
@@ -120,7 +122,7 @@ def test_the_best_model_loads_without_unpickling_and_predicts_what_validation_sa
 
 def test_what_is_kept_on_disk_is_the_last_checkpoint_and_the_result(finished: Finished) -> None:
     kept = sorted(path.relative_to(finished.folder / "out").as_posix() for path in (finished.folder / "out").rglob("*"))
-    assert kept == ["checkpoints", "checkpoints/last.ckpt", "result.json"]
+    assert kept == [".lock", "checkpoints", "checkpoints/last.ckpt", "result.json", "run.json"]
     assert json.loads((finished.folder / "out" / "result.json").read_text())["run_id"] == finished.result.run_id
 
 
@@ -129,7 +131,7 @@ def test_no_model_is_kept_where_none_is_wanted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run(compose_run(*tiny, "tracking.keep_models=none", "trainer.max_epochs=1"), tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["result.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", "result.json", "run.json"]
     assert MlflowClient().get_run(result.run_id).outputs.model_outputs == []
 
 
@@ -151,6 +153,35 @@ def test_a_loss_that_is_no_number_fails_the_run_and_names_the_epoch(
     assert stored.info.status == "FAILED"
     assert "train/loss is nan" in stored.data.tags["landslide.failure"]
     assert [file.path for file in MlflowClient().list_artifacts(stored.info.run_id) if file.path == "traceback.txt"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("train/loss", "inf"), ("val/loss", "nan"), ("val/loss", "-inf")])
+def test_a_loss_that_is_no_number_in_a_later_epoch_keeps_the_checkpoint_before(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    # Given: a loss that breaks in the second epoch, in training or only in validation
+    monkeypatch.chdir(tmp_path)
+    log = SegmentationModule.log
+
+    def broken(self: SegmentationModule, name: str, logged: Any, **settings: Any) -> None:
+        log(self, name, float(value) if name == key and self.current_epoch == 1 else logged, **settings)
+
+    monkeypatch.setattr(SegmentationModule, "log", broken)
+    # When
+    with pytest.raises(TrainingDiverged, match=f"{key} is {value} in epoch 2"):
+        run(compose_run(*tiny), tmp_path / "out")
+    # Then
+    (stored,) = MlflowClient().search_runs(["1"])
+    assert stored.info.status == "FAILED"
+    assert [point.step for point in MlflowClient().get_metric_history(stored.info.run_id, "val/f1")] == [1]
+    assert open_checkpoint(tmp_path / "out" / "checkpoints" / "last.ckpt").epochs == 1
+
+
+def test_a_diverged_run_is_told_in_a_sentence_with_status_1(tiny: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, *tiny, "optimizer.lr=1e38", "scheduler=none")
+    assert done.returncode == 1
+    assert "train.py: train/loss is nan in epoch 1. A lower optimizer.lr may help. The run is FAILED." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_size_that_the_network_cannot_take_is_refused_before_mlflow_has_a_run(
