@@ -115,10 +115,10 @@ def run_show(arguments: argparse.Namespace) -> int:
     from rich.progress import track
 
     from landslide.data.layouts import list_tiles
+    from landslide.data.pixels import as_rgb
     from landslide.data.tiles import decode
     from landslide.errors import DataError
     from landslide.report.figures import outlines_figure
-    from landslide.training.record import as_rgb
 
     cfg = _compose(arguments.path, arguments.overrides)
     tiles = list_tiles(cfg)

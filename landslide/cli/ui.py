@@ -7,10 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landslide.cli.tracking_options import add_uri
 from landslide.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def add(commands: Any) -> None:
@@ -32,12 +35,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The MLflow page is already served: {shown}")
         return 0
     _require_free(arguments.port)
-    print(f"http://127.0.0.1:{arguments.port}  ({shown})   Ctrl-C ends it", flush=True)
+    print(f"http://127.0.0.1:{arguments.port}/{runs_page(store.client)}  ({shown})   Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", "1"]
     # the job runner starts a dozen processes for features that are not used here
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return subprocess.run(command, env=environment, check=False).returncode
+
+
+def runs_page(client: MlflowClient) -> str:
+    """Runs of the experiment that the newest one is in; by itself MLflow's page opens on traces and prompts."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    newest = client.search_runs(experiments, max_results=1, order_by=["start_time DESC"])
+    return f"#/experiments/{newest[0].info.experiment_id}/runs?workflowType=machine_learning" if newest else ""
 
 
 def _port(text: str) -> int:

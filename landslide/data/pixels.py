@@ -104,6 +104,31 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return resized
 
 
+def as_rgb(images: Pixels, bands: Sequence[str], scale: Sequence[float]) -> npt.NDArray[np.uint8]:
+    """Pictures of tiles: red, green and blue where they are there, else the first three bands, or the first as grey.
+
+    Args:
+        images: ``(tiles, H, W, bands)``.
+        bands: their names.
+        scale: full scale of each; what is not 8 bit is stretched from its 2nd to its 98th percentile over all tiles.
+
+    Returns:
+        ``(tiles, H, W, 3)``.
+    """
+    if set(RGB) <= set(bands):
+        chosen = [bands.index(band) for band in RGB]
+    else:
+        chosen = [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
+    planes = []
+    for band in chosen:
+        plane = images[..., band]
+        if scale[band] != FULL_SCALE["uint8"]:
+            low, high = np.percentile(plane, (2, 98))
+            plane = np.clip((plane - low) / ((high - low) or 1.0), 0, 1) * 255
+        planes.append(plane.astype(np.uint8))
+    return np.stack(planes, axis=-1)
+
+
 @contextmanager
 def _named_in_errors(path: Path) -> Iterator[None]:
     """Decoders raise whatever a broken file leads them to: OSError, SyntaxError, KeyError, struct.error, zlib.error."""

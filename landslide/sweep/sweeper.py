@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -67,13 +68,15 @@ def sweep(
         SystemExit: 1 where a trial failed, 130 after Ctrl-C.
     """
     console = open_console()
-    plans = _plan(arguments, params, hydra_context)
+    loader = hydra_context.config_loader
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*describe(params), *arguments])
+    plans = grid(overrides, groups=loader.list_groups(""))
     configs = _compose_all(plans, hydra_context, config)
     store = open_store(configs[0].tracking.uri)
     folder = Path(config.hydra.sweep.dir)
     disk = require_disk(configs, folder)
     OmegaConf.save(config, folder / "multirun.yaml")
-    state = _begin(store, plans, configs[0], arguments, console)
+    state = _begin(store, plans, configs[0], _name(overrides), console)
     console.print(f"{disk}\n")
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=hydra_context, task_function=task_function, config=config
@@ -89,10 +92,9 @@ def sweep(
         sys.exit(EXIT_FAILED)
 
 
-def _plan(arguments: list[str], params: Mapping[str, Any], context: HydraContext) -> list[TrialPlan]:
-    loader = context.config_loader
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*describe(params), *arguments])
-    return grid(overrides, groups=loader.list_groups(""))
+def _name(overrides: Sequence[Override]) -> str:
+    varied = [override for override in overrides if override.is_sweep_override()] or overrides
+    return " ".join(str(override.input_line) for override in varied) or "multirun"
 
 
 def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: DictConfig) -> list[DictConfig]:
@@ -109,9 +111,7 @@ def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: Dict
     return configs
 
 
-def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, arguments: list[str], console: Console) -> Sweep:
-    varied = [argument for argument in arguments if "," in argument or "(" in argument] or arguments
-    name = " ".join(varied) or "multirun"
+def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, name: str, console: Console) -> Sweep:
     parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})
     console.print(f"{len(plans)} runs; in the MLflow page they are under '{name}' (landslide ui)", markup=False)
     return Sweep(store, parent_id, cfg.tracking.experiment, console)

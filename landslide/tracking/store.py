@@ -32,9 +32,6 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES
 LEAST_DIGITS = 6
 """Of an id's beginning that stands for it."""
 
-MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens MLflow's page on runs, charts and models instead of traces and prompts."""
-
 
 @dataclass(frozen=True)
 class Store:
@@ -225,7 +222,7 @@ def experiment_id(store: Store, name: str) -> str:
     if found is None:
         beside = (FOLDER / "artifacts").resolve().as_uri() if store.uri == default_uri() else None
         try:
-            return str(store.client.create_experiment(name, artifact_location=beside, tags=MODEL_TRAINING))
+            return str(store.client.create_experiment(name, artifact_location=beside))
         except MlflowException as error:  # another process was faster, or MLflow refuses the name
             found = store.client.get_experiment_by_name(name)
             if found is None:

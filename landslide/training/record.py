@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landslide.data.datamodule import TileDataModule
-from landslide.data.pixels import FULL_SCALE
+from landslide.data.pixels import as_rgb
 from landslide.metrics import COUNTS, false_alarm, ratios
 from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure
 from landslide.tracking.run import TrackedRun
@@ -125,29 +124,3 @@ def panel_positions(masks: npt.NDArray[np.uint8], tiles: int) -> tuple[list[int]
     chosen = [int(order[int((index + 0.5) / count * len(order))]) for index in range(count)]
     percentiles = ", ".join(f"{100 * (index + 0.5) / count:.0f}" for index in range(count))
     return chosen, f"Validation tiles at percentiles {percentiles} of landslide area, whatever was predicted on them."
-
-
-def as_rgb(images: npt.NDArray[Any], bands: Sequence[str], scale: Sequence[float]) -> npt.NDArray[np.uint8]:
-    """Pictures of tiles: red, green and blue where they are there, else the first three bands, or the first as grey.
-
-    Args:
-        images: ``(tiles, H, W, bands)``.
-        bands: their names.
-        scale: full scale of each; what is not 8 bit is stretched from its 2nd to its 98th percentile over all tiles.
-
-    Returns:
-        ``(tiles, H, W, 3)``.
-    """
-    rgb = ("red", "green", "blue")
-    if set(rgb) <= set(bands):
-        chosen = [bands.index(band) for band in rgb]
-    else:
-        chosen = [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
-    planes = []
-    for band in chosen:
-        plane = images[..., band]
-        if scale[band] != FULL_SCALE["uint8"]:
-            low, high = np.percentile(plane, (2, 98))
-            plane = np.clip((plane - low) / ((high - low) or 1.0), 0, 1) * 255
-        planes.append(plane.astype(np.uint8))
-    return np.stack(planes, axis=-1)

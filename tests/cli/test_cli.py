@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from landslide.cli.main import main
+from landslide.cli.ui import runs_page
 from tests.conftest import ROOT, train
 
 
@@ -55,6 +57,16 @@ def test_reading_where_nothing_was_trained_makes_no_database(
     assert main(command) == 2
     assert "Train first" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_opens_on_the_experiment_of_the_newest_run(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert runs_page(client) == ""
+    for name in ("first", "second", "without runs"):
+        experiment = client.create_experiment(name)
+        if name != "without runs":
+            newest = client.create_run(experiment).info.experiment_id
+    assert runs_page(client) == f"#/experiments/{newest}/runs?workflowType=machine_learning"
 
 
 def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:

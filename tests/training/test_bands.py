@@ -16,10 +16,10 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from landslide.data.datamodule import TileDataModule
+from landslide.data.pixels import as_rgb
 from landslide.data.synthetic import synthesize
 from landslide.errors import ConfigError
 from landslide.metrics import false_alarm
-from landslide.training.record import as_rgb
 from landslide.training.run import run
 from tests.conftest import compose_run, standing_in
 
