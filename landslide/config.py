@@ -22,6 +22,8 @@ MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 KEEP_MODELS = ("finalists", "all", "none")
 LAYOUTS = ("bijie", "folder", "landslide4sense")
 BANDS = ("red", "green", "blue")
+TERRAIN = ("dem", "slope")
+"""Bands that no light falls on; of the Bijie layout, they come from elevation models in files of their own."""
 DIVIDED_BY = ("tile", "group", "folder")
 NO_NEGATIVES, ALL_NEGATIVES = "none", "all"
 
@@ -106,7 +108,8 @@ class DataConfig:
     image_size: int = MISSING
     batch_size: int = MISSING
     bands: list[str] = field(default_factory=lambda: list(BANDS))
-    """Those of `channels` that the network sees, in this order; in the layout `bijie` also `dem`."""
+    """Those of `channels` that the network sees, in this order; in the layout `bijie` also `dem` and `slope`,
+    the steepness of the same elevation model."""
     gsd_m: float | None = None
     """Native ground sampling distance in metres; null where unknown."""
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -326,7 +329,7 @@ def _check_bands(data: DictConfig) -> None:
             f"data.channels={list(data.channels)}: images of the Bijie layout have {', '.join(BANDS)}. Other bands can "
             "be read with data=folder."
         )
-    known = [*data.channels, *(["dem"] if data.layout == "bijie" else [])]
+    known = [*data.channels, *(TERRAIN if data.layout == "bijie" else [])]
     for band in data.bands:
         if band not in known:
             raise ConfigError(f"data.bands: '{band}' is not one of {', '.join(known)}.{nearest(band, known)}")

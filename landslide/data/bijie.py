@@ -68,7 +68,7 @@ def _tile(image: Path, tile_id: str, mask: Path | None, dem: bool) -> Tile:
 def _require_beside(images: list[Path], folder: Path, what: str) -> None:
     missing = [path.name for path in images if not (folder / path.name).is_file()]
     if missing:
-        cure = " Leave dem out of data.bands, or add them." if what == "DEM" else ""
+        cure = " Leave dem and slope out of data.bands, or add them." if what == "DEM" else ""
         raise DataError(
             f"{folder}: {len(missing)} of {len(images)} {what} are missing, the first is {missing[0]!r}.{cure}"
         )

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from landslide.config import TERRAIN
 from landslide.data.augmentation import EIGHT_BIT, Augmentation, Jitter
 from landslide.data.cache import TileCache, open_cache
 from landslide.data.layouts import list_tiles
@@ -23,9 +24,6 @@ from landslide.data.splits import Split, divide
 from landslide.errors import DataError
 
 Batch = dict[str, Tensor]
-
-TERRAIN = ("dem", "slope")
-"""Bands that no light falls on: augmentation leaves their values alone."""
 
 
 class CachedTiles(Dataset[Batch]):

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.progress import track
 
-from landslide.config import NO_NEGATIVES
+from landslide.config import NO_NEGATIVES, TERRAIN
 from landslide.data.bijie import list_bijie
 from landslide.data.folder import list_folder
 from landslide.data.landslide4sense import list_landslide4sense
@@ -41,7 +41,7 @@ def list_tiles(cfg: DictConfig) -> list[Tile]:
     if cfg.layout == "landslide4sense":
         return list_landslide4sense(root, channels=channels, by_part=by_part)
     asked = {cfg.negatives.train, cfg.negatives.val} != {NO_NEGATIVES}
-    return list_bijie(root, negatives=asked, dem="dem" in cfg.bands)
+    return list_bijie(root, negatives=asked, dem=not set(TERRAIN).isdisjoint(cfg.bands))
 
 
 def _require_layout(root: Path, cfg: DictConfig) -> None:

@@ -57,12 +57,12 @@ def decode(tile: Tile, size: int, bands: Sequence[str]) -> DecodedTile:
     The image is resized bilinearly, with every source pixel weighed when it shrinks. So is the mask, which leaves more
     than two values: :func:`encode_mask` makes them 0 or 1. Pixels keep the numbers of their file; an elevation model
     in a file of its own is in metres above the mean of the tile, since its height above the sea tells where a tile
-    is, not what it shows.
+    is, not what it shows; its slope is in metres of rise a pixel of that file.
 
     Args:
         tile: of one dataset.
         size: side of the result in pixels.
-        bands: which of ``tile.channels``, in which order; ``dem`` may be one that comes from ``tile.dem``.
+        bands: which of ``tile.channels``, in which order; ``dem`` and ``slope`` may come from ``tile.dem``.
 
     Raises:
         DataError: naming the file, where it cannot be read, or image and mask differ in size.
@@ -71,7 +71,7 @@ def decode(tile: Tile, size: int, bands: Sequence[str]) -> DecodedTile:
     inside = [band for band in bands if band in tile.channels]
     resized = resize(pixels[..., [tile.channels.index(band) for band in inside]], size)
     planes = {band: resized[..., row] for row, band in enumerate(inside)}
-    planes |= {band: _relief(tile, size) for band in bands if band not in tile.channels}
+    planes |= {band: _terrain(tile, band, size) for band in bands if band not in tile.channels}
     return DecodedTile(
         image=np.stack([planes[band] for band in bands], axis=-1),
         scale=tuple(FULL_SCALE[planes[band].dtype.name] for band in bands),
@@ -109,12 +109,17 @@ def _landslide(tile: Tile, pixels: Pixels, size: int) -> npt.NDArray[np.uint8]:
     return encode_mask(resize(mask[..., None], size)[..., 0])
 
 
-def _relief(tile: Tile, size: int) -> Pixels:
-    """Metres above the mean of the tile, float32 ``(size, size)``; the model may be coarser than the image."""
+def _terrain(tile: Tile, band: str, size: int) -> Pixels:
+    """``dem`` or ``slope`` of the elevation model, float32 ``(size, size)``; it may be coarser than the image."""
     assert tile.dem is not None
-    height_m = read_image(tile.dem, ("dem",)).astype(np.float32) * np.float32(DEM_UNIT_M)
-    resized: npt.NDArray[np.float32] = resize(height_m, size)[..., 0]
-    return resized - np.float32(resized.mean(dtype=np.float64))
+    height_m = read_image(tile.dem, ("dem",)).astype(np.float32) * np.float32(DEM_UNIT_M)  # (H, W, 1)
+    if band == "slope":
+        if min(height_m.shape[:2]) < 2:
+            raise DataError(f"{tile.dem}: {_px(height_m)} are too few to take a slope from.")
+        slope: Pixels = resize(np.hypot(*np.gradient(height_m[..., 0]))[..., None], size)[..., 0]
+        return slope
+    resized: Pixels = resize(height_m, size)[..., 0]
+    return resized - resized.mean(dtype=np.float64).astype(np.float32)
 
 
 def _px(pixels: Pixels) -> str:

@@ -194,11 +194,26 @@ def test_an_elevation_model_is_a_fourth_band_in_metres_above_the_mean_of_its_til
     assert tile.scale == (1, 255, 255, 255)
 
 
+def test_slope_is_the_steepness_of_the_elevation_model(tmp_path: Path) -> None:
+    # Given: a plane that rises by 0.3 m a column and 0.4 m a row, in decimetres
+    image, mask = random_tile(0, 12, 12)
+    write_tile(tmp_path, "a1", image, mask)
+    rows, columns = np.mgrid[:12, :12]
+    (tmp_path / "landslide" / "dem").mkdir()
+    Image.fromarray((5000 + 3 * columns + 4 * rows).astype(np.uint16)).save(tmp_path / "landslide" / "dem" / "a1.png")
+    cfg = config(tmp_path, "bijie", bands=["red", "slope"])
+    # When
+    cache = open_cache(list_tiles(cfg), 12, list(cfg.bands), Path(cfg.cache_dir))
+    # Then
+    assert cache.image[0, ..., 1] == pytest.approx(0.5, abs=1e-4)
+    assert np.array_equal(cache.image[0, ..., 0], image[..., 0])
+
+
 def test_elevation_models_that_are_missing_are_counted_with_the_cure(tmp_path: Path) -> None:
     write_tile(tmp_path, "a1", *random_tile(0, 8, 8))
     message = refusal(config(tmp_path, "bijie", bands=["red", "dem"]))
     assert message.startswith(f"{tmp_path / 'landslide' / 'dem'}: 1 of 1 DEM are missing, the first is 'a1.png'.")
-    assert "Leave dem out of data.bands" in message
+    assert "Leave dem and slope out of data.bands" in message
 
 
 def test_non_landslide_images_come_last_with_names_of_their_own_and_no_landslide(synthetic: Path) -> None:
