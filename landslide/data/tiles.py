@@ -116,10 +116,10 @@ def _terrain(tile: Tile, band: str, size: int) -> Pixels:
     if band == "slope":
         if min(height_m.shape[:2]) < 2:
             raise DataError(f"{tile.dem}: {_px(height_m)} are too few to take a slope from.")
-        slope: Pixels = resize(np.hypot(*np.gradient(height_m[..., 0]))[..., None], size)[..., 0]
-        return slope
-    resized: Pixels = resize(height_m, size)[..., 0]
-    return resized - resized.mean(dtype=np.float64).astype(np.float32)
+        steepness: Pixels = np.hypot(*np.gradient(height_m[..., 0]))
+        return np.asarray(resize(steepness[..., None], size)[..., 0])
+    resized = resize(height_m, size)[..., 0]
+    return np.asarray(resized - resized.mean(dtype=np.float64).astype(np.float32))
 
 
 def _px(pixels: Pixels) -> str:
