@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -101,6 +102,7 @@ def open_run(store: Store, run_id: str, folder: Path, tell: Callable[[str], None
         folder: of the run; nobody else writes to it.
         tell: says a sentence to the user, from any thread.
     """
+    mlflow.set_tracking_uri(store.uri)  # for what callers log or load by MLflow's own functions
     spool = Spool(folder)
     run = TrackedRun(spool)
     run.set_status("RUNNING")
