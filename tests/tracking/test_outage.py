@@ -77,7 +77,7 @@ def stored(client: MlflowClient, run_id: str) -> dict[str, Any]:
     run = client.get_run(run_id)
     keys = [key for key in run.data.metrics if key.split("/")[0] not in ("time", "memory", "system")]
     folders = ["", "validation", "confusion_matrix"]
-    same = ("landslide.", "mlflow.source")
+    same = ("landslide.data", "landslide.split", "landslide.device", "landslide.precision", "landslide.kind")
     return {
         "status": run.info.status,
         "series": {key: [(p.step, p.value) for p in client.get_metric_history(run_id, key)] for key in sorted(keys)},
