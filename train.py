@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> Any:
     if settings.mode == RunMode.MULTIRUN:
         return run(cfg, folder)  # the sweeper decides what a failure means
     try:
-        return run(cfg, folder)
+        result = run(cfg, folder)
     except TrainingDiverged as error:
         print(f"train.py: {error} The run is FAILED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
         sys.exit(1)
@@ -38,6 +38,9 @@ def main(cfg: DictConfig) -> Any:
         sys.exit(130)
     except Exception as error:
         sys.exit(tell("train.py", error))
+    if not result.stored:
+        sys.exit(1)  # the run has said why, and what to do
+    return result
 
 
 def _kept(folder: Path) -> str:

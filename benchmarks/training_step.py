@@ -140,7 +140,7 @@ def measure(arch: str, arguments: argparse.Namespace, folder: Path) -> tuple[Sec
     clock = StepClock(arguments.steps, others)
     run_id = create_run(parts.store, "benchmark", arch, {})
     console = Console(quiet=True)
-    with open_run(parts.store, run_id) as tracked:
+    with open_run(parts.store, run_id, folder / arch, console.print) as tracked:
         checkpoint = ModelCheckpoint(folder / arch, monitor="val/f1", mode="max", save_last=True)
         history = History(checkpoint, tracked.log_metrics)
         callbacks = [history, ProgressDisplay(console, history, "val/f1"), clock, checkpoint]

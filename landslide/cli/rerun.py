@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return 1 if different else 0
     result = rerun.run_again(recorded, cfg)
+    if not result.stored:
+        return 1
     _show_deviations(console, rerun.deviations(store, recorded.run.info.run_id, result.run_id))
     return 0
 

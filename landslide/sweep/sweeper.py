@@ -13,23 +13,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
+from mlflow.entities import Metric
+from mlflow.utils.time import get_current_time_millis
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
 from landslide import config as run_config
-from landslide.errors import ConfigError
+from landslide.errors import ConfigError, TrackingError
 from landslide.report import compare
 from landslide.report.runs import Objective
 from landslide.report.table import Row
 from landslide.sweep.space import TrialPlan, describe, grid
 from landslide.terminal import open_console
-from landslide.tracking.model import log_model
-from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run
-from landslide.tracking.store import Store, open_store
-from landslide.training.checkpoint import CHECKPOINTS
+from landslide.tracking.model import MODEL
+from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run, send_rest, sync_command
+from landslide.tracking.spool import Spool, unsent_folders
+from landslide.tracking.store import Store, answering, open_store, wait_for
+from landslide.training.checkpoint import CHECKPOINTS, RUN, read_run, write_json
 from landslide.training.disk import require_disk
-from landslide.training.run import MODEL, RunResult
+from landslide.training.run import RunResult
 
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
@@ -50,6 +53,18 @@ class Sweep:
     """Trial whose weights stay, by architecture."""
     failed: int = 0
     interrupted: bool = False
+
+    def tell(self, sentence: str) -> None:
+        """Say a sentence, whatever characters are in it."""
+        self.console.print(sentence, soft_wrap=True, markup=False)
+
+    def wait_for_store(self) -> None:
+        """Go on once the store answers; after Ctrl-C nobody waits.
+
+        Raises:
+            TrackingError: where it does not.
+        """
+        wait_for(self.store, self.tell, 0 if self.interrupted else None)
 
 
 def sweep(
@@ -81,14 +96,21 @@ def sweep(
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=hydra_context, task_function=task_function, config=config
     )
-    for plan, cfg in zip(plans, configs, strict=True):
-        _run_trial(state, launcher, plan, cfg, len(plans))
-        if state.interrupted:
-            break
-    _finish(state, plans, configs[0], folder)
+    try:
+        with answering(store):
+            for plan, cfg in zip(plans, configs, strict=True):
+                _run_trial(state, launcher, plan, cfg, len(plans))
+                if state.interrupted:
+                    break
+            _finish(state, plans, configs[0], folder)
+    except TrackingError as error:
+        _end_without_store(state, error, folder)
+    unsent = unsent_folders(folder)
+    if unsent:
+        state.tell(f"Not whole in MLflow: {', '.join(map(str, unsent))}. Send the rest: {sync_command(folder)}")
     if state.interrupted:
         sys.exit(EXIT_INTERRUPTED)
-    if state.failed:
+    if state.failed or unsent:
         sys.exit(EXIT_FAILED)
 
 
@@ -119,6 +141,7 @@ def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, name: str,
 
 def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, cfg: DictConfig, total: int) -> None:
     state.console.rule(escape(f"{plan.number + 1}/{total}  {plan.name}"), align="left", characters="-")
+    state.wait_for_store()
     run_id = create_child(state.store, state.parent_id, state.experiment, plan.name or "run", plan.number)
     overrides = [*plan.overrides, f"tracking.run_id={run_id}"]
     try:
@@ -127,28 +150,43 @@ def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, cfg: DictConfig, to
         _keep_the_better(state, plan.number, cfg)
     except KeyboardInterrupt:
         state.interrupted = True
-        _end_if_running(state.store, run_id, "KILLED")
+        _end_if_running(state, run_id, "KILLED")
         state.console.print("\nInterrupted. Comparing what has finished.")
     except Exception as error:  # one bad trial never ends a sweep, whatever it died of; the reason is kept and shown
         state.failed += 1
         reason = str(error) or type(error).__name__
-        if _end_if_running(state.store, run_id, "FAILED"):
+        if _end_if_running(state, run_id, "FAILED"):
             fail_run(state.store, run_id, reason)
         state.console.print(f"[bold red]failed:[/bold red] {escape(f'{type(error).__name__}: {reason}')}")
 
 
-def _end_if_running(store: Store, run_id: str, status: str) -> bool:
-    running: bool = store.client.get_run(run_id).info.status == "RUNNING"
+def _end_if_running(state: Sweep, run_id: str, status: str) -> bool:
+    state.wait_for_store()
+    client = state.store.client
+    running: bool = client.get_run(run_id).info.status == "RUNNING"
     if running:
-        store.client.set_terminated(run_id, status)
+        client.set_terminated(run_id, status)
     return running
+
+
+def _end_without_store(state: Sweep, error: TrackingError, folder: Path) -> None:
+    """Leave what a lost server would have been told, so that ``landslide sync`` tells it; what was trained is kept."""
+    facts = {"run_id": state.parent_id, "tracking_uri": run_config.without_credentials(state.store.uri)}
+    write_json(folder / RUN, {**facts, "environment": {}})
+    TrackedRun(Spool(folder)).set_status("KILLED" if state.interrupted else "FAILED")
+    state.tell(
+        f"{error}\nThe multirun ends here, with {len(state.finished)} runs finished. Their results are in {folder}; "
+        f"once they are sent, compare them: landslide compare {state.parent_id}"
+    )
 
 
 def _finish(state: Sweep, plans: Sequence[TrialPlan], cfg: DictConfig, folder: Path) -> None:
     objective = Objective(cfg.objective.metric, maximize=cfg.objective.direction == "maximize")
     client = state.store.client
+    _hand_on_finalists(state)
+    state.wait_for_store()
+    _send_rest(state, folder)
     try:
-        _log_finalists(state)
         comparison = compare(client, [state.parent_id], objective)
         files = comparison.write(folder / "comparison")
         state.console.print()
@@ -166,9 +204,10 @@ def _show_winner(state: Sweep, winner: Row) -> None:
     """Put the best run's figures on the parent, so that a list of multiruns shows what each came to."""
     if winner.score is None:
         return
-    parent = TrackedRun(state.store, state.parent_id)
-    parent.set_tags({"landslide.best_run": f"{winner.run.name} {winner.run.id}"})
-    parent.log_metrics({key: value for key, value in winner.run.metrics.items() if key.startswith("best/")})
+    client, now = state.store.client, get_current_time_millis()
+    client.set_tag(state.parent_id, "landslide.best_run", f"{winner.run.name} {winner.run.id}")
+    best = [Metric(key, value, now, 0) for key, value in winner.run.metrics.items() if key.startswith("best/")]
+    client.log_batch(state.parent_id, metrics=best)
 
 
 def _within_note(text: str) -> str:
@@ -196,8 +235,17 @@ def _keep_the_better(state: Sweep, number: int, cfg: DictConfig) -> None:
         shutil.rmtree(Path(state.finished[loser].folder) / name)
 
 
-def _log_finalists(state: Sweep) -> None:
+def _hand_on_finalists(state: Sweep) -> None:
     for number in state.finalists.values():
-        result = state.finished[number]
-        log_model(state.store, result.run_id, Path(result.folder) / MODEL)
-        shutil.rmtree(Path(result.folder) / MODEL)
+        TrackedRun(Spool(Path(state.finished[number].folder))).log_model()
+
+
+def _send_rest(state: Sweep, folder: Path) -> None:
+    """The finalists' models, and what was kept while the server was away."""
+    for place in unsent_folders(folder):
+        recorded = read_run(place)
+        assert recorded is not None  # it is written before anything is logged
+        try:
+            send_rest(state.store, recorded["run_id"], place)
+        except TrackingError as error:  # told again at the end, with the cure
+            state.tell(str(error))

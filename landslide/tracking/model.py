@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from importlib.metadata import version
@@ -10,7 +11,8 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.models import ModelSignature
+from mlflow.entities import LoggedModel, LoggedModelStatus
+from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,6 +21,12 @@ import landslide
 from landslide.tracking.store import Store
 
 REQUIREMENTS = ("torch", "segmentation-models-pytorch", "timm", "safetensors", "numpy")
+
+MODEL = "model"
+"""Folder of an exported model, in the folder of its run."""
+
+WEIGHTS_TAG = "landslide.weights"
+"""Of a logged model: SHA-256 of its weights, by which one that was begun is known again."""
 
 
 def export_model(folder: Path, weights: dict[str, Tensor], spec: dict[str, Any]) -> None:
@@ -38,7 +46,8 @@ def export_model(folder: Path, weights: dict[str, Tensor], spec: dict[str, Any])
 def log_model(store: Store, run_id: str, folder: Path) -> None:
     """Log an exported model to a run; ``mlflow.pyfunc.load_model("runs:/RUN/model")`` loads it anywhere.
 
-    The package's own code travels with it, so that it predicts where landslide is not installed.
+    The package's own code travels with it, so that it predicts where landslide is not installed. What was begun and cut
+    short, by a lost server or a kill, is finished; what is there already stays one model.
     """
     spec = json.loads((folder / "segmenter.json").read_text(encoding="utf-8"))
     signature = ModelSignature(
@@ -46,22 +55,33 @@ def log_model(store: Store, run_id: str, folder: Path) -> None:
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1))]),
     )
     mlflow.set_tracking_uri(store.uri)
-    active = mlflow.active_run()
-    if active is None or active.info.run_id != run_id:
-        ended = store.client.get_run(run_id).info  # logging reopens the run; its end stays what it was
-        with mlflow.start_run(run_id=run_id):
-            _log(folder, signature)
-        store.client.set_terminated(run_id, ended.status, ended.end_time)
-    else:
-        _log(folder, signature)
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    model = _begun(store, run_id, digest)
+    if model.status != LoggedModelStatus.READY:
+        _log(folder, signature, run_id, model.model_id)
 
 
-def _log(folder: Path, signature: ModelSignature) -> None:
+def _begun(store: Store, run_id: str, digest: str) -> LoggedModel:
+    """The run's logged model of these weights, perhaps not yet whole; made where there is none."""
+    run = store.client.get_run(run_id)
+    experiment = run.info.experiment_id
+    for model in store.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'"):
+        if model.tags.get(WEIGHTS_TAG) == digest:
+            return model
+    return store.client.create_logged_model(
+        experiment, name=MODEL, source_run_id=run_id, tags={WEIGHTS_TAG: digest}, params=run.data.params
+    )
+
+
+def _log(folder: Path, signature: ModelSignature, run_id: str, model_id: str) -> None:
     with warnings.catch_warnings():
         # an example would put an image of the user's dataset into every model
         warnings.filterwarnings("ignore", message=".*input example was not provided.*")
-        mlflow.pyfunc.log_model(
-            name="model",
+        Model.log(  # what pyfunc.log_model calls; it takes a run that is not the active one, and leaves its status
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            model_id=model_id,
             python_model=str(Path(__file__).with_name("pyfunc_segmenter.py")),
             artifacts={name: str(folder / name) for name in ("weights.safetensors", "segmenter.json")},
             code_paths=[str(Path(landslide.__file__).parent)],

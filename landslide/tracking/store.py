@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,20 @@ from sqlalchemy import NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from landslide.config import without_credentials
-from landslide.errors import TrackingError
+from landslide.errors import TrackingError, UserError
 
 FOLDER = Path("mlruns")
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
+
+SENDING = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Likewise while a run is sent, which is tried again by the sender; a server may take its time over a model."""
+
+OUTAGE_S = 600
+"""How long a multirun waits for its server."""
+
+ASK_AGAIN_S = 5
 
 LEAST_DIGITS = 6
 """Of an id's beginning that stands for it."""
@@ -119,7 +128,7 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 def _connect(uri: str) -> Store:
-    with _short_patience():
+    with patience(PATIENCE):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # asks once, so that a store that is not there is told now
     return Store(uri, client)
@@ -149,15 +158,67 @@ def _require_mlflow_database(uri: str, database: Path, *, writes: bool) -> None:
 
 
 @contextmanager
-def _short_patience() -> Iterator[None]:
-    """MLflow's retries carry a training over minutes without a server; at its start nobody waits for that."""
-    given = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+def patience(settings: Mapping[str, str]) -> Iterator[None]:
+    """MLflow's own retries block one call for minutes without a server; what the environment says goes before ours."""
+    given = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(given)
     try:
         yield
     finally:
         for name in given:
             del os.environ[name]
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the store answered and said no, which it will say again; else it is away, busy or broken."""
+    if isinstance(error, MlflowException):
+        return 400 <= error.get_http_status_code() < 500 and error.get_http_status_code() not in (408, 429)
+    return isinstance(error, UserError)
+
+
+@contextmanager
+def answering(store: Store) -> Iterator[None]:
+    """Turn the loss of the server within into a sentence.
+
+    Raises:
+        TrackingError: where it does not answer.
+    """
+    try:
+        with patience(SENDING):
+            yield
+    except MlflowException as error:
+        if is_refusal(error):
+            raise
+        place = without_credentials(store.uri)
+        raise TrackingError(f"{place}: {without_credentials(_reason(store.uri, error))}") from error
+
+
+def wait_for(store: Store, tell: Callable[[str], None], patience_s: float | None = None) -> None:
+    """Return once the store answers.
+
+    Args:
+        store: that was open before.
+        tell: says once that it is waited for.
+        patience_s: how long; None is :data:`OUTAGE_S`.
+
+    Raises:
+        TrackingError: where it does not answer for so long.
+    """
+    limit = OUTAGE_S if patience_s is None else patience_s
+    start = time.monotonic()
+    told = False
+    while True:
+        try:
+            with patience(PATIENCE), answering(store):
+                store.client.search_experiments(max_results=1)
+            return
+        except TrackingError:
+            if time.monotonic() - start >= limit:
+                raise
+        if not told:
+            told = True
+            tell(f"The tracking store does not answer; waiting up to {limit / 60:.0f} minutes for it.")
+        time.sleep(min(ASK_AGAIN_S, limit))
 
 
 def _reason(uri: str, error: Exception) -> str:

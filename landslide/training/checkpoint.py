@@ -155,25 +155,31 @@ class Saved:
         return self.folder / RUN
 
     def read_run(self) -> dict[str, Any] | None:
-        """What :attr:`run_file` says, None where there is none.
-
-        Raises:
-            ConfigError: for a file that says nothing of the kind.
-        """
-        if not self.run_file.is_file():
-            return None
-        try:
-            stored: dict[str, Any] = json.loads(self.run_file.read_text(encoding="utf-8"))
-            if not re.fullmatch(r"[0-9a-f]{32}", stored["run_id"]):
-                raise ValueError(f"run_id={stored['run_id']}")
-            return {"run_id": stored["run_id"], **{key: stored[key] for key in ("tracking_uri", "environment")}}
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f"{self.run_file}: is damaged ({error}). Delete it to go on as a new run.") from error
+        """What :attr:`run_file` says, None where there is none; raises as :func:`read_run`."""
+        return read_run(self.folder)
 
     @property
     def finished(self) -> bool:
         """The run went to its end, and its best model is in MLflow."""
         return (self.folder / RESULT).is_file()
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What a run's ``run.json`` says: ``run_id``, ``tracking_uri``, ``environment``; None where there is none.
+
+    Raises:
+        ConfigError: for a file that says nothing of the kind.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not re.fullmatch(r"[0-9a-f]{32}", stored["run_id"]):
+            raise ValueError(f"run_id={stored['run_id']}")
+        return {"run_id": stored["run_id"], **{key: stored[key] for key in ("tracking_uri", "environment")}}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path}: is damaged ({error}). Delete it to go on as a new run.") from error
 
 
 def open_checkpoint(path: Path) -> Saved:

@@ -36,9 +36,10 @@ from landslide.models.segmenter import (
     require_trainable,
 )
 from landslide.terminal import open_console
-from landslide.tracking.model import export_model, log_model
+from landslide.tracking.model import MODEL, export_model
 from landslide.tracking.provenance import differences, environment
 from landslide.tracking.run import TrackedRun, create_run, open_run, require_run
+from landslide.tracking.spool import discard_unsent, has_unsent
 from landslide.tracking.store import Store, open_store
 from landslide.training import hardware as hw
 from landslide.training import memory
@@ -63,8 +64,6 @@ from landslide.training.history import History
 from landslide.training.module import SegmentationModule
 from landslide.training.progress import ProgressDisplay
 from landslide.training.record import record
-
-MODEL = "model"
 
 MAY_DIFFER = (
     "ckpt_path",
@@ -99,6 +98,11 @@ class RunResult:
     run_id: str
     folder: str
     """Holds ``model/`` (the best weights) and ``checkpoints/``."""
+
+    @property
+    def stored(self) -> bool:
+        """MLflow has all of it."""
+        return not has_unsent(Path(self.folder))
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
     with alone_in(folder):
         _announce(console, parts, folder)
         run_id = _begin(parts, folder, tags or {})
-        with open_run(parts.store, run_id) as tracked:
+        with open_run(parts.store, run_id, folder, partial(_tell, console)) as tracked:
             _describe(tracked, parts)
             history = fit(parts, folder, console, tracked)
             record(
@@ -265,6 +269,7 @@ def _begin(parts: Parts, folder: Path, tags: Mapping[str, str]) -> str:
     if parts.recorded is not None:
         (folder / RESULT).unlink(missing_ok=True)  # it is not finished any more
         return str(parts.recorded["run_id"])
+    discard_unsent(folder)  # of an MLflow run that was given up by deleting run.json; this one gets every epoch
     tracking = parts.cfg.tracking
     tags = {"landslide.kind": "run", **tags}
     run_id = tracking.run_id or create_run(parts.store, tracking.experiment, run_name(parts.cfg), tags)
@@ -388,6 +393,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def _tell(console: Console, sentence: str) -> None:
+    console.print(sentence, soft_wrap=True, markup=False)
+
+
 def _announce(console: Console, parts: Parts, folder: Path) -> None:
     cfg = parts.cfg
     console.print(
@@ -453,6 +462,5 @@ def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         export_model(folder / MODEL, weights, parts.spec)
         if keep == "all" or parts.cfg.tracking.run_id is None:
-            log_model(run.store, run.run_id, folder / MODEL)
-            shutil.rmtree(folder / MODEL)
+            run.log_model()
         best.unlink()
