@@ -15,9 +15,10 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from landslide.data.synthetic import synthesize
+from landslide.training.checkpoint import open_checkpoint
 from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed, start_fork_server
 
 BIN = Path(sys.executable).parent
@@ -484,7 +486,7 @@ CONTINUED = [
     ),
     row("train.py ckpt_path=left/checkpoints", "ckpt_path=left/checkpoints: no such file"),
     row(f"train.py {LEFT} arch=fpn", "a continued run must stay the same run", "arch.name was unet, is fpn"),
-    row(f"train.py {LEFT} encoder.name=tu-test_vit", "encoder.name was tu-test_resnet, is tu-test_vit", status=2),
+    row(f"train.py {LEFT} encoder.name=tu-test_efficientnet", "encoder.name was tu-test_resnet, is tu-test_eff"),
     row(f"train.py {LEFT} optimizer.lr=1e-4", "optimizer.lr was 0.002, is 0.0001"),
     row(f"train.py {LEFT} regularization.ema=0.9", "regularization.ema was None, is 0.9"),
     row(f"train.py {LEFT} data.split.seed=1", "data.split.seed was 0, is 1; split digest was"),
@@ -1058,15 +1060,20 @@ def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk", "2m") as place:
+        yield place
+
+
+@contextmanager
+def mounted(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small disk")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def fill(disk: Path, leave: int) -> None:
@@ -1100,3 +1107,41 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing_half_written(
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     left = [path.relative_to(small_disk).as_posix() for path in small_disk.rglob("*") if path.is_file()]
     assert [name for name in left if name != "ballast" and ".hydra" not in name and not name.endswith(".lock")] == []
+
+
+def others_fill_the_disk() -> None:
+    """From the first whole checkpoint on, whatever becomes free is taken by somebody else."""
+    checkpoint, ballast = Path("disk/out/checkpoints/last.ckpt"), Path("disk/ballast")
+
+    def work() -> None:
+        while not checkpoint.exists():
+            time.sleep(0.01)
+        with ballast.open("wb", buffering=0) as file:
+            while True:
+                try:
+                    file.write(b"\0" * 4096)
+                except OSError:  # full
+                    time.sleep(0.001)
+
+    Thread(target=work, daemon=True).start()
+
+
+def test_a_disk_that_fills_while_a_run_trains_fails_it_and_keeps_the_checkpoint_before(
+    folder: Path, tmp_path: Path, server: ForkServerContext
+) -> None:
+    # Given: a disk on which there is room, until a checkpoint is written
+    with mounted(tmp_path / "large", "200m") as disk:
+        (folder / "disk").symlink_to(disk)
+        # When
+        command = Row("train.py hydra.run.dir=disk/out trainer.max_epochs=30", ()).command()
+        ended = run_typed(server, command, folder, environment=clean_environment(), before=others_fill_the_disk)
+        # Then
+        assert ended.status == 2, ended
+        assert "Traceback" not in ended.stdout + ended.stderr, ended
+        assert re.search(
+            r"out/checkpoints/(best|last)\.ckpt: cannot be written: No space left on device\. Free", ended.stderr
+        ), ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+        assert run_states(folder) == ["FINISHED", "FAILED"]
+        assert open_checkpoint(disk / "out" / "checkpoints" / "last.ckpt").epochs >= 1
+        assert not list(disk.rglob("*.part"))
