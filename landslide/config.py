@@ -257,10 +257,10 @@ def _check_numbers(cfg: DictConfig) -> None:
         _require("data.gsd_m", cfg.data.gsd_m, valid=_is_number(cfg.data.gsd_m) and cfg.data.gsd_m > 0, right=right)
     _require("seed", cfg.seed, valid=0 <= cfg.seed < 2**32, right="0 to 4294967295")
     _require("data.split.seed", cfg.data.split.seed, valid=cfg.data.split.seed >= 0, right="0 or more")
-    for name in ("train", "val"):
+    for name in ("train", "val", "test"):
         part = cfg.data.split[name]
-        whole = _is_number(part) and part >= 1 and float(part).is_integer()
-        right = "a count from 1 up, or a share between 0 and 1"
+        whole = _is_number(part) and part >= (0 if name == "test" else 1) and float(part).is_integer()
+        right = "a count from 1 up, or a share between 0 and 1" + (", or 0 for none" if name == "test" else "")
         _require(f"data.split.{name}", part, valid=whole or 0 < part < 1, right=right)
     lr = cfg.optimizer.get("lr")
     _require("optimizer.lr", lr, valid=_is_number(lr) and lr > 0, right="a finite number above 0, for example 1e-3")

@@ -17,6 +17,7 @@ import difflib
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 FULL = (
     *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # a full disk, a quota, `ulimit -f`
@@ -63,10 +64,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def storage_error(error: BaseException) -> StorageError | None:
+def storage_error(error: BaseException, place: Path | None = None) -> StorageError | None:
     """The sentence for an error behind which a disk or a folder stands; None where there is none of them.
 
     Libraries wrap what the operating system refuses, some of them as text only, so the whole chain of causes is read.
+
+    Args:
+        error: what was raised.
+        place: what was being written, for errors that do not say it themselves.
 
     Examples:
         >>> print(storage_error(OSError(errno.ENOSPC, "No space left on device", "last.ckpt")))
@@ -75,11 +80,12 @@ def storage_error(error: BaseException) -> StorageError | None:
         None
     """
     for link in _chain(error):
-        where = f"{link.filename}: " if isinstance(link, OSError) and link.filename else ""
+        named = link.filename if isinstance(link, OSError) and link.filename else place
+        where = f"{named}: " if named else ""
         reason = next((words for words in FULL if words in str(link)), None)
         if reason:
             return StorageError(f"{where}cannot be written: {reason}. Free some space, or choose another disk.")
-        if where and isinstance(link, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
+        if named and isinstance(link, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
             return StorageError(f"{where}{link.strerror}. Choose another place, or make this one usable.")
     return None
 

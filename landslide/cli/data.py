@@ -174,7 +174,7 @@ def _compose(root: Path, overrides: list[str]) -> DictConfig:
 
 def _take_all(root: Path, data: DictConfig) -> None:
     """Also the non-landslide images and elevation models that training leaves out unless it is told to take them."""
-    if (root / "non-landslide" / "image").is_dir():
+    if any((root / "non-landslide" / "image").glob("*.png")):
         data.negatives.val = "all"
     if (root / "landslide" / "dem").is_dir() and "dem" not in data.bands:
         data.bands = [*data.bands, "dem"]

@@ -61,7 +61,8 @@ def tell_refusal(error: BaseException, conf: Path) -> int:
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
     if not isinstance(error, CompactHydraException):  # a check that Hydra lacks, such as of `data=3`
-        print(f"train.py: these arguments do not compose ({type(error).__name__}: {error}).", file=sys.stderr)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"  # the key stands in a line of its own
+        print(f"train.py: these arguments do not compose ({reason}).", file=sys.stderr)
         return FAILED
     if isinstance(error, OverrideParseException):
         print(f"{error.override}: cannot be read.", file=sys.stderr)

@@ -123,7 +123,10 @@ def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: Dict
     """Compose and check every trial, so that a wrong value is found before the first one trains."""
     configs = []
     for plan in plans:
-        composed = context.config_loader.load_sweep_config(config, list(plan.overrides))
+        try:
+            composed = context.config_loader.load_sweep_config(config, list(plan.overrides))
+        except ValueError as error:  # a check without a name of its own, such as of `data=3,4`
+            raise ConfigError(f"{' '.join(plan.overrides)}: does not compose ({error}).") from error
         try:
             run_config.check(composed)
         except ConfigError as error:

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from landslide.errors import ConfigError
+from landslide.errors import ConfigError, storage_error
 
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 RUN, RESULT = "run.json", "result.json"
@@ -42,13 +42,23 @@ class WholeCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` to ``path``."""
+        """Write ``checkpoint`` to ``path``.
+
+        Raises:
+            StorageError: for a full disk.
+        """
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         aside = place.with_name(f"{place.name}.part")
         try:
-            torch.save(checkpoint, aside)
+            with aside.open("wb") as file:  # given a name, torch would not say that the disk is full
+                torch.save(checkpoint, file)
             aside.replace(place)
+        except (OSError, RuntimeError) as error:
+            told = storage_error(error, place)
+            if told is None:
+                raise
+            raise told from error
         finally:
             aside.unlink(missing_ok=True)  # of a full disk; already renamed when all went well
 

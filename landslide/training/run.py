@@ -359,15 +359,24 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
 
 def _require_recipe(cfg: DictConfig) -> None:
     """Build loss, optimizer and scheduler once, on one number, so that a wrong argument is told before training."""
-    try:
+    with _named("loss"):
         SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing)
+    with _named("optimizer"):
         optimizer = instantiate(cfg.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    with _named("scheduler"):
         _make_scheduler(cfg.scheduler, optimizer, 10)
+
+
+@contextmanager
+def _named(group: str) -> Iterator[None]:
+    try:
+        yield
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigError(f"loss, optimizer or scheduler: {reason}. See what is composed: --cfg job") from error
+        told = str(error.__cause__ or "").strip() or str(error)  # an assertion may say nothing
+        reason = told.splitlines()[0].rstrip(".:")
+        raise ConfigError(f"{group}: {reason}. See what is composed: --cfg job") from error
 
 
 def _require_unscaled_gradients(cfg: DictConfig, hardware: hw.Hardware) -> None:

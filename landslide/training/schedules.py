@@ -7,6 +7,8 @@ import math
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.optimizer import Optimizer
 
+from landslide.errors import ConfigError
+
 
 def constant(optimizer: Optimizer, total_steps: int, *, warmup_epochs: float, max_epochs: int) -> LambdaLR:
     """The optimizer's own rate, after a linear ramp.
@@ -57,7 +59,12 @@ def plateau(
         direction: ``maximize`` or ``minimize``, of the objective.
         factor: by which the rate is multiplied, below 1.
         patience: epochs without a better objective that are waited for.
+
+    Raises:
+        ConfigError: for a patience that is no count, which torch would find out after the first epoch.
     """
+    if not isinstance(patience, int) or isinstance(patience, bool) or patience < 0:
+        raise ConfigError(f"scheduler.patience={patience}: must be 0 epochs or more.")
     return ReduceLROnPlateau(optimizer, mode=direction.removesuffix("imize"), factor=factor, patience=patience)  # type: ignore[arg-type]
 
 

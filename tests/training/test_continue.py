@@ -94,6 +94,23 @@ def train_here(folder: Path, *overrides: str) -> None:
         mlflow.set_tracking_uri(None)
 
 
+def train_until(folder: Path, epochs: int, *overrides: str) -> None:
+    """Train in this process until so many epochs lie in checkpoints, and interrupt there."""
+    save, writes = WholeCheckpointIO.save_checkpoint, []
+
+    def until(self: WholeCheckpointIO, checkpoint: dict[str, Any], path: Path, storage_options: Any = None) -> None:
+        if checkpoint["epoch"] == epochs:
+            raise KeyboardInterrupt
+        writes.append(Path(path).name)
+        save(self, checkpoint, path, storage_options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WholeCheckpointIO, "save_checkpoint", until)
+        with pytest.raises(KeyboardInterrupt):
+            train_here(folder, *overrides)
+    assert writes[:2] == ["best.ckpt", "last.ckpt"]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     with standing_in(tmp_path_factory.mktemp("undisturbed")) as folder:
@@ -148,6 +165,40 @@ def test_a_killed_run_that_is_continued_equals_the_undisturbed_one(
     assert facts.metrics["time/fit_s"] >= epochs_s * 0.99  # of both parts
 
 
+EVERYTHING = [
+    *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "trainer.precision=32"),
+    *("regularization.ema=0.9", "regularization.early_stopping=3", "regularization.freeze_encoder=3"),
+    *("regularization.gradient_clip=0.1", "regularization.dropout=0.3", "regularization.label_smoothing=0.1"),
+    "trainer.max_epochs=12",
+]
+
+
+def test_a_run_with_every_regulariser_goes_on_as_the_undisturbed_one(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given: a run whose rate falls, whose encoder is let go, and that stops by itself; once whole, once interrupted
+    folders = [tmp_path / name for name in ("whole", "interrupted")]
+    for folder in folders:
+        folder.mkdir()
+    last = [folder / "out" / "checkpoints" / "last.ckpt" for folder in folders]
+    monkeypatch.chdir(folders[0])
+    train_here(folders[0], *tiny, *EVERYTHING)
+    monkeypatch.chdir(folders[1])
+    train_until(folders[1], 2, *tiny, *EVERYTHING)
+    # When
+    train_here(folders[1], *tiny, *EVERYTHING, f"ckpt_path={last[1]}")
+    # Then
+    whole, continued = (Trained.only_one(folder) for folder in folders)
+    assert_equal(continued, whole)
+    stored = [torch.load(path, weights_only=True) for path in last]
+    for part in ("state_dict", "optimizer_states"):
+        torch.testing.assert_close(stored[1][part], stored[0][part], rtol=0, atol=0)
+    assert stored[1]["lr_schedulers"] == stored[0]["lr_schedulers"]
+    # and what was to be shown has happened
+    assert 3 < len(whole.series()["val/f1"]) < 12
+    assert stored[0]["lr_schedulers"][0]["_last_lr"][0] < 0.002
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit_in_another_process(
     threads: int, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,23 +223,8 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit_in_another_process(
 @pytest.fixture(scope="module")
 def cut(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of four epochs that was killed after its second: what its checkpoint says, is there."""
-    folder = tmp_path_factory.mktemp("cut")
-    with standing_in(folder), pytest.MonkeyPatch.context() as patch:
-        writes = []
-
-        def two_epochs(
-            self: WholeCheckpointIO, checkpoint: dict[str, Any], path: Path, storage_options: Any = None
-        ) -> None:
-            if checkpoint["epoch"] == 2:
-                raise KeyboardInterrupt
-            writes.append(Path(path).name)
-            save(self, checkpoint, path, storage_options)
-
-        save = WholeCheckpointIO.save_checkpoint
-        patch.setattr(WholeCheckpointIO, "save_checkpoint", two_epochs)
-        with pytest.raises(KeyboardInterrupt):
-            train_here(folder, *tiny, "trainer.max_epochs=4", "scheduler=none")
-        assert writes[:2] == ["best.ckpt", "last.ckpt"]
+    with standing_in(tmp_path_factory.mktemp("cut")) as folder:
+        train_until(folder, 2, *tiny, "trainer.max_epochs=4", "scheduler=none")
     return folder
 
 
