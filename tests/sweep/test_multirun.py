@@ -91,23 +91,8 @@ def test_only_the_best_run_of_each_architecture_keeps_its_model(one_fails: Multi
         assert not (sweep / str(number) / "model").exists()
 
 
-def test_a_wrong_value_is_found_before_the_first_trial(tiny: list[str], tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", *tiny, "data.batch_size=4,0")
-    assert done.returncode == 2
-    assert "data.batch_size=0: must be 1 or more" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_unknown_architecture_is_found_before_the_first_trial(tiny: list[str], tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", *tiny, "arch=unet,unett")
-    assert done.returncode == 1  # Hydra's own refusal
-    assert "Could not find 'arch/unett'" in done.stderr
-    assert not list(tmp_path.glob("mlruns/outputs/*/*/0"))
-
-
 def test_where_every_trial_fails_the_reasons_are_compared(tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn")
+    done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn", "trainer.threads=1")
     parent, children = Multirun(tmp_path, done.returncode, done.stdout).runs()
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
@@ -149,12 +134,12 @@ def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_fin
 def test_ctrl_c_in_a_single_run_says_where_its_checkpoint_is_and_the_run_can_go_on(
     tiny: list[str], tmp_path: Path
 ) -> None:
-    status, output = interrupt(tmp_path, " 2/30", *tiny, "trainer.max_epochs=30")
+    status, output = interrupt(tmp_path, " 2/12", *tiny, "trainer.max_epochs=12")
     (last,) = tmp_path.glob("mlruns/outputs/*/*/checkpoints/last.ckpt")
     assert status == 130, output
     assert f"Its last checkpoint: {last}" in output
     assert "Traceback" not in output
-    done = train(tmp_path, *tiny, "trainer.max_epochs=30", f"ckpt_path={last}")
+    done = train(tmp_path, *tiny, "trainer.max_epochs=12", f"ckpt_path={last}")
     assert done.returncode == 0, done.stderr
-    assert "epoch   1/30" not in done.stdout
-    assert "epoch 30/30" in done.stdout
+    assert "epoch  1/12" not in done.stdout
+    assert "epoch 12/12" in done.stdout

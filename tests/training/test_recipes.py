@@ -57,7 +57,8 @@ def trained(tiny: list[str], folder: Path) -> Train:
 
     def fit(*overrides: str, callbacks: tuple[pl.Callback, ...] = ()) -> Trained:
         store = f"tracking.uri=sqlite:///{folder}/mlflow.db"
-        cfg = compose_run(*tiny, store, "trainer.max_epochs=1", "trainer.precision=32", *overrides)
+        few = ["data.batch_size=4", "data.split={train: 8, val: 4, seed: 0}"]
+        cfg = compose_run(*tiny, store, *few, "trainer.max_epochs=1", "trainer.precision=32", *overrides)
         parts = prepare(cfg)
         module, rates = build_module(parts), Rates()
         before = {name: value.detach().clone() for name, value in parts.segmenter.named_parameters()}
@@ -145,6 +146,7 @@ def test_a_plateau_follows_the_objective_in_its_direction(trained: Train, metric
     done = trained(
         *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "optimizer.lr=1e-5"),
         *(f"objective.metric={metric}", f"objective.direction={direction}", "trainer.max_epochs=6"),
+        *("data.batch_size=8", "data.split={train: 16, val: 8, seed: 0}"),
         callbacks=(series,),
     )
     # Then: half the rate after each epoch that is no better than the best by a ten-thousandth

@@ -194,15 +194,6 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_mlflow_has_a_run(
     assert not [run for found in experiments for run in MlflowClient().search_runs([found.experiment_id])]
 
 
-@pytest.mark.parametrize("setting", ["dropout=0.3", "label_smoothing=0.1", "weight_decay=0.1", "augmentation=0"])
-def test_every_regularisation_can_be_had_alone(
-    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    alone = ["regularization=none", f"regularization.{setting}", "tracking.keep_models=none"]
-    assert math.isfinite(run(compose_run(*tiny, *alone, "trainer.max_epochs=1"), tmp_path / "out").score)
-
-
 @pytest.mark.parametrize("wrong", ["+optimizer.lrr=1", "+loss.alpha=2", "+scheduler.gamma=1"])
 def test_an_argument_that_nothing_takes_is_refused_before_mlflow_has_a_run(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
