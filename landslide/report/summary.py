@@ -13,7 +13,7 @@ _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
     "device": (lambda run: run.tags.get("landslide.device"), "times and images/s cannot be compared"),
     "precision": (lambda run: run.tags.get("landslide.precision"), "neither times nor last digits can be compared"),
     "data": (lambda run: _short(run.tags.get("landslide.data_digest")), "they saw different images or masks"),
-    "split": (lambda run: _short(run.tags.get("landslide.split_digest")), "they were not trained and validated on the same tiles"),
+    "split": (lambda run: _short(run.tags.get("landslide.split_digest")), "their tiles are not the same"),
     "number of epochs": (lambda run: run.params.get("trainer.max_epochs"), "some were trained for longer"),
     "commit": (lambda run: _short(run.tags.get("landslide.commit")), "the code may have changed between them"),
     "objective": (lambda run: run.params.get("objective.metric"), "their best epochs were chosen by different metrics"),
