@@ -9,7 +9,7 @@ import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,9 @@ def open_run(store: Store, run_id: str, folder: Path, tell: Callable[[str], None
             status = "KILLED"
             raise
         except Exception as error:
-            run.log_text(traceback.format_exc(), "traceback.txt")
             run.set_tags(failure_tag(str(error) or type(error).__name__))
+            with suppress(OSError):  # a full disk has no room for it; the reason is told all the same
+                run.log_text(traceback.format_exc(), "traceback.txt")
             raise
         finally:
             machine.finish()
@@ -132,6 +133,10 @@ def _finish(sender: Sender, folder: Path, tell: Callable[[str], None]) -> None:
     if sender.failure is not None:
         tell(f"The tracking store has not taken everything yet; waiting up to {END_S} s for it.")
     if not sender.finish(END_S):
+        if sender.spool.unwritten:
+            tell(
+                f"{folder}: the disk took no more, and {sender.spool.unwritten} lines of what the run logged are lost."
+            )
         tell(
             f"The run is whole in {folder}, but not in MLflow. When the store answers again, send the rest: "
             f"{sync_command(folder)}"

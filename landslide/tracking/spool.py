@@ -5,7 +5,8 @@
     FOLDER/unsent/artifacts/...      files that the lines name
 
 A run writes here and never waits for a server; one thread sends. A line may be sent twice, after a kill between sending
-and marking: MLflow keeps one of two points that are the same, params are equal, and artifacts are written over.
+and marking: MLflow keeps one of two points that are the same, params are equal, and artifacts are written over. Lines
+that a full disk does not take wait in memory, so that the store still hears how the run ended.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import json
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,8 @@ class Spool:
         self.changed = threading.Condition()
         self._lines = folder / UNSENT / "lines.jsonl"
         self._mark = folder / UNSENT / "sent"
+        self._marked = 0
+        self._unwritten: deque[Line] = deque()
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self._drop_cut_line()
 
@@ -68,11 +73,26 @@ class Spool:
 
     def put(self, what: str, **facts: Any) -> None:
         """Append a line; ``facts`` are what JSON can hold."""
-        line = json.dumps({"what": what, **facts}) + "\n"
+        line = {"what": what, **facts}
         with self.changed:
-            with self._lines.open("a", encoding="utf-8") as file:
-                file.write(line)
+            if self._unwritten or not self._append(json.dumps(line).encode() + b"\n"):
+                self._unwritten.append(line)  # behind it every later one, to keep their order
             self.changed.notify_all()
+
+    def _append(self, raw: bytes) -> bool:
+        """Whether the disk took the whole line; else it holds none of it."""
+        with self._lines.open("ab", buffering=0) as file:
+            start = file.tell()
+            with suppress(OSError):
+                if file.write(raw) == len(raw):
+                    return True
+            file.truncate(start)
+        return False
+
+    @property
+    def unwritten(self) -> int:
+        """Lines that only memory holds, because the disk was full."""
+        return len(self._unwritten)
 
     def put_artifact(self, name: str, write: Callable[[Path], Any]) -> None:
         """Keep an artifact and append its line.
@@ -99,7 +119,7 @@ class Spool:
             raise TrackingError(f"{self._lines}: names the artifact '{name}', which is not in {self.artifacts}.")
         return place
 
-    def next_line(self) -> tuple[Line, int] | None:
+    def next_line(self) -> tuple[Line, int | None] | None:
         """The first line that was not sent, and what to mark when it is; None where all were.
 
         Raises:
@@ -110,7 +130,7 @@ class Spool:
             file.seek(start)
             raw = file.readline()
         if not raw.endswith(b"\n"):
-            return None
+            return (self._unwritten[0], None) if self._unwritten else None
         try:
             line = json.loads(raw)
             line["what"]
@@ -120,15 +140,20 @@ class Spool:
             ) from error
         return line, start + len(raw)
 
-    def mark_sent(self, end: int) -> None:
-        """Remember that everything before this byte was sent."""
-        aside = self._mark.with_name("sent.part")
-        aside.write_text(str(end), encoding="utf-8")
-        aside.replace(self._mark)
+    def mark_sent(self, end: int | None) -> None:
+        """Remember that everything before this byte was sent; None is a line that only memory holds."""
+        if end is None:
+            self._unwritten.popleft()
+            return
+        self._marked = end
+        with suppress(OSError):  # a full disk keeps the mark before: the next process sends some lines again
+            aside = self._mark.with_name("sent.part")
+            aside.write_text(str(end), encoding="utf-8")
+            aside.replace(self._mark)
 
     def _sent(self) -> int:
-        if not self._mark.is_file():
-            return 0
+        if self._marked or not self._mark.is_file():
+            return self._marked
         text = self._mark.read_text(encoding="utf-8")
         if not text.isdecimal():
             raise TrackingError(f"{self._mark}: is damaged ('{text[:20]}'). Delete it: sending twice does no harm.")
@@ -206,7 +231,7 @@ class Sender(threading.Thread):
                 self._recovered(found[1])
                 failures = 0
 
-    def _next_or_wait(self) -> tuple[Line, int] | None:
+    def _next_or_wait(self) -> tuple[Line, int | None] | None:
         with self.spool.changed:
             while not self._abandoned:
                 found = self.spool.next_line()
@@ -224,7 +249,7 @@ class Sender(threading.Thread):
             self._told = True
             self._tell(f"The tracking store does not answer; the run goes on, and what it logs is kept in {UNSENT}/.")
 
-    def _recovered(self, end: int) -> None:
+    def _recovered(self, end: int | None) -> None:
         if self._abandoned:
             return  # what is in the folder may be another sender's by now
         self.spool.mark_sent(end)

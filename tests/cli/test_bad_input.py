@@ -463,7 +463,12 @@ VALUES = [
     row("train.py data.negatives.train=-1", "data.negatives.train=-1: must be none, all, or a number above 0"),
     row("train.py data.negatives.val=some", "data.negatives.val=some: must be none, all, or a number above 0"),
     row("train.py data.negatives.val=nan", "data.negatives.val=nan: must be none, all, or a number above 0"),
-    row("train.py data.bands=[red,dem]", "12 of 12 DEM are missing", "Leave dem out of data.bands", given=no_dem),
+    row(
+        "train.py data.bands=[red,dem]",
+        "12 of 12 DEM are missing",
+        "Leave dem and slope out of data.bands",
+        given=no_dem,
+    ),
     row(
         "train.py objective.metric=val/false_alarm objective.direction=minimize",
         "objective.metric=val/false_alarm: every validation tile holds a landslide",

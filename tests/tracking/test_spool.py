@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,25 @@ def test_what_another_run_left_can_be_forgotten(tmp_path: Path) -> None:
     discard_unsent(tmp_path)
     discard_unsent(tmp_path)
     assert not has_unsent(tmp_path)
+
+
+def test_what_a_full_disk_does_not_take_is_sent_from_memory_in_order(tmp_path: Path) -> None:
+    # Given: room for two lines and a half
+    spool, server = Spool(tmp_path), Server()
+    lines = tmp_path / UNSENT / "lines.jsonl"
+    spool.put("metrics", n=0)
+    room = int(2.5 * lines.stat().st_size)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # When
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        for number in range(1, 5):
+            spool.put("metrics", n=number)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.put("status", n=5)
+    # Then: no half a line on disk, and every line at the server
+    assert len(lines.read_text().splitlines()) == 2
+    assert spool.unwritten == 4
+    assert send_all(spool, server.send) == {"metrics": 5, "status": 1}
+    assert server.numbers == [0, 1, 2, 3, 4, 5]
