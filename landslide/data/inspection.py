@@ -106,12 +106,13 @@ def _problems(found: Sequence[TileFacts]) -> Iterable[str]:
         yield "There is no tile."
         return
     yield from (facts.problem for facts in found if facts.problem)
-    types = Counter(facts.pixel_type for facts in found if not facts.problem)
+    readable = [facts for facts in found if not facts.problem]
+    types = Counter(facts.pixel_type for facts in readable)
     if len(types) > 1:
         (usual, _), *others = types.most_common()
         odd = next(facts for facts in found if facts.pixel_type == others[0][0])
         yield f"{odd.tile.image}: its pixels are {odd.pixel_type}, those of most images {usual}. One type is needed."
-    if not any(facts.landslide_px for facts in found):
+    if readable and not any(facts.landslide_px for facts in readable):
         yield "No mask has a landslide pixel: there is nothing to learn."
 
 

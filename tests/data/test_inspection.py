@@ -69,6 +69,13 @@ def test_no_landslide_anywhere_and_no_tile_at_all_are_problems(tmp_path: Path) -
     assert inspect([]).problems == ["There is no tile."]
 
 
+def test_what_cannot_be_read_is_not_said_to_lack_landslides(tmp_path: Path) -> None:
+    write_dataset(tmp_path, [(20, 30)])
+    (tmp_path / "landslide" / "image" / "tile000.png").write_bytes(b"")
+    (problem,) = inspect(list_bijie(tmp_path)).problems
+    assert "cannot be read" in problem
+
+
 def test_images_of_two_types_are_a_problem(tmp_path: Path) -> None:
     # Given
     for folder in ("images", "masks"):
