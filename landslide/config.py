@@ -21,7 +21,7 @@ PRECISIONS = ("auto", "32", "bf16", "16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 KEEP_MODELS = ("finalists", "all", "none")
 LAYOUTS = ("bijie", "folder", "landslide4sense")
-BANDS = ("red", "green", "blue")
+RGB = ("red", "green", "blue")
 TERRAIN = ("dem", "slope")
 """Bands that no light falls on; of the Bijie layout, they come from elevation models in files of their own."""
 DIVIDED_BY = ("tile", "group", "folder")
@@ -103,11 +103,11 @@ class DataConfig:
     masks: str = "masks"
     mask_suffix: str = ""
     """What the name of a mask has after that of its image, such as `_mask`, in the layout `folder`."""
-    channels: list[str] = field(default_factory=lambda: list(BANDS))
+    channels: list[str] = field(default_factory=lambda: list(RGB))
     """Names of all bands of the image files, in their order."""
     image_size: int = MISSING
     batch_size: int = MISSING
-    bands: list[str] = field(default_factory=lambda: list(BANDS))
+    bands: list[str] = field(default_factory=lambda: list(RGB))
     """Those of `channels` that the network sees, in this order; in the layout `bijie` also `dem` and `slope`,
     the steepness of the same elevation model."""
     gsd_m: float | None = None
@@ -324,9 +324,9 @@ def _check_bands(data: DictConfig) -> None:
     for key in ("channels", "bands"):
         if not data[key] or len(set(data[key])) != len(data[key]):
             raise ConfigError(f"data.{key}={list(data[key])}: name at least one band, each once.")
-    if data.layout == "bijie" and set(data.channels) != set(BANDS):
+    if data.layout == "bijie" and set(data.channels) != set(RGB):
         raise ConfigError(
-            f"data.channels={list(data.channels)}: images of the Bijie layout have {', '.join(BANDS)}. Other bands can "
+            f"data.channels={list(data.channels)}: images of the Bijie layout have {', '.join(RGB)}. Other bands can "
             "be read with data=folder."
         )
     known = [*data.channels, *(TERRAIN if data.layout == "bijie" else [])]

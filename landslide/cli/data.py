@@ -81,11 +81,11 @@ def run_check(arguments: argparse.Namespace) -> int:
     from landslide.data.inspection import Inspection, inspect
     from landslide.data.layouts import TITLES, list_tiles
     from landslide.errors import DataError
-    from landslide.terminal import open_console
+    from landslide.terminal import open_console, tell
 
     cfg = _compose(arguments.path, arguments.overrides)
     console = open_console()
-    console.print(f"{arguments.path}: {TITLES[cfg.layout]}", markup=False)
+    tell(console, f"{arguments.path}: {TITLES[cfg.layout]}")
     try:
         tiles = list_tiles(cfg)
     except DataError as error:
@@ -96,16 +96,16 @@ def run_check(arguments: argparse.Namespace) -> int:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             found = inspect(tiles, lambda facts: bar.track(facts, total=len(tiles), description="Reading"))
     for name, text in _rows(found):
-        console.print(f"  {name:<18} {text}", markup=False, soft_wrap=True)
+        tell(console, f"  {name:<18} {text}")
     for remark in found.remarks:
-        console.print(f"note: {remark}", markup=False, soft_wrap=True)
+        tell(console, f"note: {remark}")
     for problem in found.problems[:MOST_PROBLEMS]:
         console.print(f"would break training: {problem}", markup=False, style="red", soft_wrap=True)
     if len(found.problems) > MOST_PROBLEMS:
         console.print(f"and {len(found.problems) - MOST_PROBLEMS} more.", style="red")
     if not found.problems:
         typed = _as_typed(arguments, cfg, len(found.tiles))
-        console.print(f"Nothing stands against training: python train.py {typed}", markup=False, soft_wrap=True)
+        tell(console, f"Nothing stands against training: python train.py {typed}")
     return 1 if found.problems else 0
 
 

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Send folder by folder, and say what was sent."""
     from landslide.errors import ConfigError
-    from landslide.terminal import open_console
+    from landslide.terminal import open_console, tell
     from landslide.tracking.spool import unsent_folders
 
     console = open_console()
@@ -40,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     for folder in arguments.folders:
         unsent = unsent_folders(folder)
         for place in unsent:
-            console.print(f"{place}: {_send(place, arguments.uri)}", soft_wrap=True, markup=False)
+            tell(console, f"{place}: {_send(place, arguments.uri)}")
         if not unsent:
-            console.print(f"{folder}: nothing is left to send.", soft_wrap=True, markup=False)
+            tell(console, f"{folder}: nothing is left to send.")
     return 0
 
 

@@ -10,10 +10,8 @@ from pathlib import Path
 
 from landslide.data.bijie import county
 from landslide.data.pixels import ENDINGS
-from landslide.data.tiles import Tile
+from landslide.data.tiles import PARTS, Tile
 from landslide.errors import DataError
-
-PARTS = ("train", "val", "test")
 
 
 def list_folder(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
+from landslide.config import RGB
 from landslide.errors import DataError
 
 Pixels = npt.NDArray[Any]
@@ -29,8 +30,6 @@ FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 """Of one image; where Pillow begins to warn of decompression bombs."""
-
-RGB = ("red", "green", "blue")
 
 
 def read_image(path: Path, channels: Sequence[str]) -> Pixels:

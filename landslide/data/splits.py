@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from landslide.data.tiles import Tile
+from landslide.data.tiles import PARTS, Tile
 from landslide.errors import DataError, nearest
-
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from landslide.data.pixels import FULL_SCALE, RGB, Pixels, read_image, read_mask, resize
+from landslide.config import RGB
+from landslide.data.pixels import FULL_SCALE, Pixels, read_image, read_mask, resize
 from landslide.errors import DataError
+
+PARTS = ("train", "val", "test")
 
 DEM_UNIT_M = 0.1
 """Metres of one step of an elevation model: the synthetic ones are in decimetres, the published unit is not stated.

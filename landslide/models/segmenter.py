@@ -12,8 +12,9 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
+from landslide.config import RGB
 from landslide.errors import ConfigError, WeightsError, nearest
-from landslide.models.weights import OTHER_WAYS, RGB, encoder_state, fill_encoder, normalisation, read_weights
+from landslide.models.weights import OTHER_WAYS, encoder_state, fill_encoder, normalisation, read_weights
 
 DROPOUT_ARGUMENTS = ("decoder_dropout", "psp_dropout", "decoder_aspp_dropout")
 ENCODER_ARGUMENTS = {"dpt": ["dynamic_img_size"]}

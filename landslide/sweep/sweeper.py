@@ -25,7 +25,7 @@ from landslide.report import compare
 from landslide.report.runs import Objective
 from landslide.report.table import Row
 from landslide.sweep.space import TrialPlan, describe, grid
-from landslide.terminal import open_console
+from landslide.terminal import open_console, tell
 from landslide.tracking.model import MODEL
 from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run, send_rest, sync_command
 from landslide.tracking.spool import Spool, unsent_folders
@@ -56,7 +56,7 @@ class Sweep:
 
     def tell(self, sentence: str) -> None:
         """Say a sentence, whatever characters are in it."""
-        self.console.print(sentence, soft_wrap=True, markup=False)
+        tell(self.console, sentence)
 
     def wait_for_store(self) -> None:
         """Go on once the store answers; after Ctrl-C nobody waits.

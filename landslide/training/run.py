@@ -35,7 +35,7 @@ from landslide.models.segmenter import (
     require_fitting_size,
     require_trainable,
 )
-from landslide.terminal import open_console
+from landslide.terminal import open_console, tell
 from landslide.tracking.model import MODEL, export_model
 from landslide.tracking.provenance import differences, environment
 from landslide.tracking.run import TrackedRun, create_run, open_run, require_run
@@ -76,7 +76,7 @@ MAY_DIFFER = (
 )
 """What may change when a run is continued: places, and what is compared as it turned out (see :func:`_identity`)."""
 
-ANY_LENGTH = ("constant", "plateau", "None")
+ANY_LENGTH = ("constant", "plateau")
 """Schedulers by which an epoch's learning rate does not depend on how many follow."""
 
 KNOWN_WARNINGS = (
@@ -145,7 +145,7 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
     with alone_in(folder):
         _announce(console, parts, folder)
         run_id = _begin(parts, folder, tags or {})
-        with open_run(parts.store, run_id, folder, partial(_tell, console)) as tracked:
+        with open_run(parts.store, run_id, folder, partial(tell, console)) as tracked:
             _describe(tracked, parts)
             history = fit(parts, folder, console, tracked)
             record(
@@ -402,10 +402,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _tell(console: Console, sentence: str) -> None:
-    console.print(sentence, soft_wrap=True, markup=False)
-
-
 def _announce(console: Console, parts: Parts, folder: Path) -> None:
     cfg = parts.cfg
     console.print(
@@ -421,7 +417,7 @@ def _announce(console: Console, parts: Parts, folder: Path) -> None:
 
 
 def _announce_continuation(console: Console, parts: Parts, saved: Saved) -> None:
-    console.print(f"continues after epoch {saved.epochs}, in {saved.folder}", soft_wrap=True, markup=False)
+    tell(console, f"continues after epoch {saved.epochs}, in {saved.folder}")
     if parts.recorded is not None:
         for found in differences(parts.recorded["environment"], environment(parts.hardware.device)):
             console.print(f"[bold]not as before:[/bold] {escape(str(found))}", soft_wrap=True)

@@ -14,8 +14,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from landslide.config import RGB
 from landslide.data import pixels
-from landslide.data.pixels import RGB, read_image, read_mask, resize
+from landslide.data.pixels import read_image, read_mask, resize
 from landslide.data.tiles import encode_mask
 from landslide.errors import DataError
 from tests.data.conftest import cut_short, random_tile
