@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from landslide.cli.exit_status import refused_by_hydra, tell, tell_refusal
 from landslide.config import register
-from landslide.errors import TrainingDiverged
+from landslide.errors import OutOfMemory, TrainingDiverged
 
 register()
 
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> Any:
         return run(cfg, folder)  # the sweeper decides what a failure means
     try:
         result = run(cfg, folder)
-    except TrainingDiverged as error:
+    except (TrainingDiverged, OutOfMemory) as error:
         print(f"train.py: {error} The run is FAILED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

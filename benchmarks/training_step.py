@@ -2,6 +2,7 @@
 
     make bench                                    the four networks, ResNet-50, 256 px, batch 16, as the paper
     python benchmarks/training_step.py --arch unet --rounds 3
+    python benchmarks/training_step.py --rounds 10 --steps 20    on a GPU, whose steps are short
 
 Three ways to train the same network on the same tiles take turns, a few steps each, round after round, so that a
 machine whose speed drifts slows all three:
@@ -10,10 +11,11 @@ machine whose speed drifts slows all three:
     defaults    a bare loop as a tutorial writes it: fp32, contiguous, an optimizer that is not fused
     settings    a bare loop with what `landslide` chose: precision, memory format, fused optimizer
 
-Batches of the bare loops lie ready in memory and are never augmented. What the program does at the end of an epoch
+Batches of the bare loops lie ready in the memory of the device and are never augmented. A round is timed as a whole, from
+an idle device to an idle device, because a GPU is handed steps before it has done them. What the program does at the end of an epoch
 (pooled metrics, MLflow, two checkpoints) is shown apart, in seconds and as a share of an epoch of the Bijie dataset's
-690 training tiles; the forward passes of validation are in neither. Printed are medians over steps, and ratios of the
-medians round by round.
+690 training tiles; the forward passes of validation are in neither. Printed are medians over rounds, of speeds and of
+the ratios within a round.
 """
 
 from __future__ import annotations
@@ -40,67 +42,74 @@ from landslide.training.progress import ProgressDisplay
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TILES_AN_EPOCH = 690
-Seconds = dict[str, list[list[float]]]
+Seconds = dict[str, list[float]]
+"""Of a step, by way; one number a round."""
 ARCHITECTURES = ("unet", "linknet", "pspnet", "fpn")
 
 
 class StepClock(Callback):
-    """Seconds from the end of one training step to the end of the next, so data and hooks are inside.
+    """Seconds of a step from the start of an epoch to the end of its last step, so data and hooks are inside.
 
     Args:
-        steps: after so many, ``between`` is called, and its time is in no step.
-        between: what takes its turn meanwhile.
+        between: takes its turn after an epoch's steps; its time is in none.
     """
 
-    def __init__(self, steps: int, between: Callable[[], None]) -> None:
-        self.steps, self.between = steps, between
-        self.rounds: list[list[float]] = []
+    def __init__(self, between: Callable[[], None]) -> None:
+        self.between = between
+        self.rounds: list[float] = []
         self.epoch_ends: list[float] = []
         self._validated = 0.0
-        self._last = 0.0
-        self._current: list[float] = []
+        self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._validated:
             self.epoch_ends.append(time.perf_counter() - self._validated)
-        self._current, self._last = [], time.perf_counter()
+        self._start = now_idle()
 
     def on_validation_epoch_end(self, *_: object) -> None:
         self._validated = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        now = time.perf_counter()
-        self._current.append(now - self._last)
-        if len(self._current) == self.steps:
-            self.rounds.append(self._current)
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 == trainer.num_training_batches:
+            self.rounds.append((now_idle() - self._start) / trainer.num_training_batches)
             self.between()
-            self._current = []
-        self._last = time.perf_counter()
 
 
-def bare_loop(parts: training.Parts, network: torch.nn.Module, batch_size: int, *, settings: bool) -> Iterator[float]:
-    """Train for ever on batches that lie ready; yields the seconds of each step."""
+def now_idle() -> float:
+    """The time once the device has done what it was handed."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def bare_loop(parts: training.Parts, network: torch.nn.Module, batch_size: int, *, settings: bool) -> Iterator[None]:
+    """Train for ever on batches that lie ready, a step each time."""
+    device = "cuda" if parts.hardware.accelerator == "gpu" else parts.hardware.accelerator
     layout = torch.channels_last if settings and parts.hardware.channels_last else torch.contiguous_format
-    network = network.to(memory_format=layout).train()
+    network = network.to(device, memory_format=layout).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=settings or None)
     amp = settings and parts.hardware.precision == "bf16"
     loss_of = training.instantiate(parts.cfg.loss)
     data = parts.data.train_tiles
     batches = [data[list(range(i, i + batch_size))] for i in range(0, 2 * batch_size, batch_size)]
     ready = [
-        (batch["image"].float().contiguous(memory_format=layout), batch["mask"].unsqueeze(1).float())
+        (
+            batch["image"].to(device).float().contiguous(memory_format=layout),
+            batch["mask"].to(device).unsqueeze(1).float(),
+        )
         for batch in batches
     ]
     while True:
         for image, target in ready:
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+            with torch.autocast(device, torch.bfloat16, enabled=amp):
                 logits = network(image)
             loss = loss_of(logits.float(), target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            yield time.perf_counter() - start
+            yield
 
 
 def configure(arch: str, arguments: argparse.Namespace, folder: Path) -> DictConfig:
@@ -109,7 +118,7 @@ def configure(arch: str, arguments: argparse.Namespace, folder: Path) -> DictCon
         f"arch={arch}",
         "encoder=resnet50",
         "encoder.weights=null",
-        "trainer.accelerator=cpu",  # as the bare loops
+        f"trainer.accelerator={arguments.accelerator}",
         f"data.image_size={arguments.image_size}",
         f"data.batch_size={arguments.batch_size}",
         f"data.root={folder / 'tiles'}",
@@ -124,20 +133,26 @@ def configure(arch: str, arguments: argparse.Namespace, folder: Path) -> DictCon
 
 
 def measure(arch: str, arguments: argparse.Namespace, folder: Path) -> tuple[Seconds, float]:
-    """Seconds of each step, by way and by round; and of the end of an epoch."""
+    """Seconds of a step, by way and by round; and of the end of an epoch."""
     cfg = configure(arch, arguments, folder)
     parts = training.prepare(cfg)
     loops = {
         "defaults": bare_loop(parts, training.prepare(cfg).segmenter, arguments.batch_size, settings=False),
         "settings": bare_loop(parts, training.prepare(cfg).segmenter, arguments.batch_size, settings=True),
     }
-    seconds: dict[str, list[list[float]]] = {name: [] for name in loops}
+    seconds: Seconds = {name: [] for name in loops}
+    tuned = torch.backends.cudnn.benchmark
 
     def others() -> None:
         for name, loop in loops.items():
-            seconds[name].append([next(loop) for _ in range(arguments.steps)])
+            torch.backends.cudnn.benchmark = tuned and name == "settings"
+            start = now_idle()
+            for _ in range(arguments.steps):
+                next(loop)
+            seconds[name].append((now_idle() - start) / arguments.steps)
+        torch.backends.cudnn.benchmark = tuned
 
-    clock = StepClock(arguments.steps, others)
+    clock = StepClock(others)
     run_id = create_run(parts.store, "benchmark", arch, {})
     console = Console(quiet=True)
     with open_run(parts.store, run_id, folder / arch, console.print) as tracked:
@@ -151,10 +166,9 @@ def measure(arch: str, arguments: argparse.Namespace, folder: Path) -> tuple[Sec
 
 
 def report(arch: str, seconds: Seconds, epoch_end: float, batch_size: int) -> str:
-    medians = {name: [statistics.median(steps) for steps in rounds] for name, rounds in seconds.items()}
-    speed = {name: batch_size / statistics.median(values) for name, values in medians.items()}
+    speed = {name: batch_size / statistics.median(rounds) for name, rounds in seconds.items()}
     ratio = {
-        name: statistics.median(a / b for a, b in zip(medians[name], medians["landslide"], strict=True))
+        name: statistics.median(a / b for a, b in zip(seconds[name], seconds["landslide"], strict=True))
         for name in ("defaults", "settings")
     }
     return (
@@ -171,6 +185,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="of each way in a round")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--accelerator", default="auto", help="as trainer.accelerator: auto, cpu, gpu")
     arguments = parser.parse_args()
     register()
     print("images/s  landslide  defaults  settings  times defaults  slower than settings  end of epoch", flush=True)

@@ -8,7 +8,8 @@
     |   |-- TrackingError         the MLflow store
     |   |-- ComparisonError       runs that cannot be compared
     |   `-- StorageError          a disk that is full, a folder that cannot be written
-    `-- TrainingDiverged          the loss is no longer a number; the run is FAILED, its last good checkpoint stays
+    |-- TrainingDiverged          the loss is no longer a number; the run is FAILED, its last good checkpoint stays
+    `-- OutOfMemory               the machine has too little for this batch; the run is FAILED likewise
 
 A message says where, what was given, and what would be right.
 """
@@ -56,6 +57,10 @@ class StorageError(UserError):
 
 class TrainingDiverged(Exception):
     """The training loss became NaN or infinite."""
+
+
+class OutOfMemory(Exception):
+    """A GPU, or the machine, has too little memory for what is trained."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -157,13 +157,19 @@ class TileDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, whole batches only: several networks cannot normalise a batch of one."""
         order = EpochBatches(len(self.train_tiles), self.batch_size, self.seed)
-        return DataLoader(self.train_tiles, sampler=order, batch_size=None)
+        return self._load(self.train_tiles, order)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation tile once, in order."""
         positions = list(range(len(self.val_tiles)))
         batches = [positions[start : start + self.batch_size] for start in range(0, len(positions), self.batch_size)]
-        return DataLoader(self.val_tiles, sampler=batches, batch_size=None)
+        return self._load(self.val_tiles, batches)
+
+    def _load(self, tiles: CachedTiles, batches: Any) -> DataLoader[Batch]:
+        """For a GPU from pinned memory: from any other, sending a batch waits for the step before to end."""
+        trainer: Any = self.trainer
+        pinned = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        return DataLoader(tiles, sampler=batches, batch_size=None, pin_memory=pinned)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches, on the device that they train on."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 from landslide.errors import ConfigError
 
@@ -61,6 +63,37 @@ def apply(hardware: Hardware, *, deterministic: bool) -> None:
     if hardware.accelerator == "gpu":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = not deterministic
+
+
+def require_deterministic(hardware: Hardware, segmenter: nn.Module, loss: nn.Module, bands: int, size: int) -> None:
+    """Try a step of two tiles of zeros on a copy, after :func:`apply` has forbidden what may differ from run to run.
+
+    Which networks and losses those are depends on torch and the device: PSPNet's pools are among them on CUDA.
+
+    Args:
+        hardware: the step is tried there.
+        segmenter: maps ``(N, bands, H, W)`` to ``(N, 1, H, W)``.
+        loss: of logits and target, both ``(N, 1, H, W)``.
+        bands: number of them.
+        size: side of a tile in pixels.
+
+    Raises:
+        ConfigError: naming the operation.
+    """
+    device = torch.device("cuda" if hardware.accelerator == "gpu" else hardware.accelerator)
+    copied = copy.deepcopy(segmenter).to(device).train()
+    image = torch.zeros(2, bands, size, size, device=device)
+    try:
+        logits = copied(image)  # (2, 1, H, W)
+        loss(logits, torch.zeros_like(logits)).backward()
+    except RuntimeError as error:
+        operation, told, _ = str(error).partition(" does not have a deterministic implementation")
+        if not told:
+            raise
+        raise ConfigError(
+            f"trainer.deterministic=true: this network with this loss takes {operation}, which has no deterministic "
+            f"form on {hardware.device}. Give trainer.deterministic=false, or another arch or loss."
+        ) from error
 
 
 def _usable_cores() -> int:

@@ -88,7 +88,9 @@ class History(Callback):
         self.epoch_start = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training has ended for this epoch."""
+        """Training has ended for this epoch, also on a GPU, which is handed steps before it has done them."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
         self.train_s = time.perf_counter() - self.epoch_start
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,13 +1,22 @@
-"""Peak memory of one run, also where several runs share a process."""
+"""Memory of one run, also where several runs share a process: its peak, and what is said where there is too little."""
 
 from __future__ import annotations
 
 import gc
+import re
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
+
+from landslide.errors import OutOfMemory
+
+REFUSALS = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+"""In the words of CUDA, of torch on a CPU (Linux; elsewhere), and of cuDNN and cuBLAS; most have no type of theirs."""
 
 
 def reset_peak() -> None:
@@ -22,6 +31,32 @@ def reset_peak() -> None:
             clear.write_text("5")  # resets VmHWM, see proc(5)
         except OSError:  # a container may forbid it; the peak is then the process's, an upper bound
             return
+
+
+@contextmanager
+def require_memory(cfg: DictConfig, device: str) -> Iterator[None]:
+    """Say in a sentence that a batch does not fit.
+
+    Args:
+        cfg: a composed :class:`~landslide.config.RunConfig`.
+        device: what it is trained on, for people.
+
+    Raises:
+        OutOfMemory: with what was asked for, and the cure.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, NumPy's a MemoryError
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in REFUSALS):
+            raise
+        asked = re.search(r"allocate ([\d.]+ ?[KMGTPE]?iB)", str(error))
+        size = cfg.data.batch_size
+        fewer = f"data.batch_size={size // 2} or less, " if size > 1 else ""
+        raise OutOfMemory(
+            f"data.batch_size={size}: a batch of tiles of {cfg.data.image_size} px does not fit into the memory of "
+            f"{device}{f' ({asked[1]} more were asked for)' if asked else ''}. Give {fewer}a smaller data.image_size "
+            "or a smaller encoder, or end what else computes there."
+        ) from error
 
 
 def peak_mb() -> float:

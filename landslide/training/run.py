@@ -137,6 +137,7 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
     Raises:
         UserError: for what the user can mend.
         TrainingDiverged: for a loss that is no number.
+        OutOfMemory: for a batch that does not fit.
         KeyboardInterrupt: after Ctrl-C; the run is KILLED and its last checkpoint stays.
     """
     console = open_console()
@@ -202,6 +203,8 @@ def prepare(cfg: DictConfig) -> Parts:
     segmenter = build_segmenter(encoder_weights=cfg.encoder.weights, **spec)
     require_fitting_size(segmenter.net, cfg.data.image_size)
     require_trainable(segmenter.net, len(cfg.data.bands), cfg.data.image_size, cfg.data.batch_size)
+    if cfg.trainer.deterministic:
+        hw.require_deterministic(hardware, segmenter, _build_loss(cfg), len(cfg.data.bands), cfg.data.image_size)
     identity = _identity(cfg, data, hardware)
     recorded = None if saved is None else _require_continuable(cfg, saved, identity, store)
     spec |= {"dtype": data.cache.image.dtype.name}
@@ -298,7 +301,8 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
             callbacks = [EpochSeed(cfg.seed), history, progress, *early_stopping(cfg), best, last]
             trainer = build_trainer(parts, callbacks, folder)
             start = parts.saved.path if parts.saved else None
-            trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=start, weights_only=True)
+            with memory.require_memory(cfg, parts.hardware.device):
+                trainer.fit(build_module(parts), datamodule=parts.data, ckpt_path=start, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C, with SIGINT ignored from there on
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
@@ -315,7 +319,7 @@ def build_module(parts: Parts) -> SegmentationModule:
     frozen = cfg.regularization.freeze_encoder
     return SegmentationModule(
         parts.segmenter,
-        loss=SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing),
+        loss=_build_loss(cfg),
         make_optimizer=instantiate(cfg.optimizer, _partial_=True),
         make_scheduler=partial(_make_scheduler, cfg.scheduler),
         objective=cfg.objective.metric,
@@ -327,6 +331,10 @@ def build_module(parts: Parts) -> SegmentationModule:
         image_size=cfg.data.image_size,
         channels_last=parts.hardware.channels_last,
     )
+
+
+def _build_loss(cfg: DictConfig) -> SmoothedTargets:
+    return SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing)
 
 
 def early_stopping(cfg: DictConfig) -> list[EarlyStopping]:
@@ -360,7 +368,7 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
 def _require_recipe(cfg: DictConfig) -> None:
     """Build loss, optimizer and scheduler once, on one number, so that a wrong argument is told before training."""
     with _named("loss"):
-        SmoothedTargets(instantiate(cfg.loss), cfg.regularization.label_smoothing)
+        _build_loss(cfg)
     with _named("optimizer"):
         optimizer = instantiate(cfg.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     with _named("scheduler"):

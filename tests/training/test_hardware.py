@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import Tensor, nn
 
 from landslide.errors import ConfigError
 from landslide.training.hardware import Hardware, apply, choose_hardware
+from landslide.training.run import prepare
+from tests.conftest import compose_run
 
 
 def choose(**values: object) -> Hardware:
@@ -59,3 +62,24 @@ def test_settings_reach_torch() -> None:
         assert torch.tensor(1e-40).add(0).item() == 0.0  # denormals are zero
     finally:
         torch.set_num_threads(before)
+
+
+class Unordered(nn.Module):
+    """A loss by an operation that torch has in no deterministic form, on any device."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        where = torch.zeros(1, dtype=torch.int64, device=logits.device)
+        return logits.mean() + target.put_(where, target.new_zeros(1)).mean()
+
+
+def test_what_cannot_be_deterministic_is_refused_by_the_name_of_the_operation(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unordered = ("loss=bce", "loss._target_=tests.training.test_hardware.Unordered")
+    try:
+        with pytest.raises(ConfigError, match=r"^trainer\.deterministic=true: .* takes put_, which has no determ"):
+            prepare(compose_run(*tiny, *unordered, "trainer.deterministic=true"))
+        assert prepare(compose_run(*tiny, "trainer.deterministic=true")).saved is None
+    finally:
+        torch.use_deterministic_algorithms(False)
