@@ -11,11 +11,11 @@ machine whose speed drifts slows all three:
     defaults    a bare loop as a tutorial writes it: fp32, contiguous, an optimizer that is not fused
     settings    a bare loop with what `landslide` chose: precision, memory format, fused optimizer
 
-Batches of the bare loops lie ready in the memory of the device and are never augmented. A round is timed as a whole, from
-an idle device to an idle device, because a GPU is handed steps before it has done them. What the program does at the end of an epoch
-(pooled metrics, MLflow, two checkpoints) is shown apart, in seconds and as a share of an epoch of the Bijie dataset's
-690 training tiles; the forward passes of validation are in neither. Printed are medians over rounds, of speeds and of
-the ratios within a round.
+Batches of the bare loops lie ready in the memory of the device and are never augmented. A round is timed as a whole,
+from an idle device to an idle one, because a GPU is handed steps before it has done them. What the program does at the
+end of an epoch (pooled metrics, MLflow, two checkpoints) is shown apart, in seconds and as a share of an epoch of the
+Bijie dataset's 690 training tiles; the forward passes of validation are in neither. Printed are medians over rounds, of
+speeds and of the ratios within a round.
 """
 
 from __future__ import annotations
