@@ -141,16 +141,13 @@ def measure(arch: str, arguments: argparse.Namespace, folder: Path) -> tuple[Sec
         "settings": bare_loop(parts, training.prepare(cfg).segmenter, arguments.batch_size, settings=True),
     }
     seconds: Seconds = {name: [] for name in loops}
-    tuned = torch.backends.cudnn.benchmark
 
     def others() -> None:
         for name, loop in loops.items():
-            torch.backends.cudnn.benchmark = tuned and name == "settings"
             start = now_idle()
             for _ in range(arguments.steps):
                 next(loop)
             seconds[name].append((now_idle() - start) / arguments.steps)
-        torch.backends.cudnn.benchmark = tuned
 
     clock = StepClock(others)
     run_id = create_run(parts.store, "benchmark", arch, {})

@@ -62,7 +62,6 @@ def apply(hardware: Hardware, *, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)
     if hardware.accelerator == "gpu":
         torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = not deterministic
 
 
 def require_deterministic(hardware: Hardware, segmenter: nn.Module, loss: nn.Module, bands: int, size: int) -> None:
