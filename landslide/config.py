@@ -26,6 +26,14 @@ TERRAIN = ("dem", "slope")
 """Bands that no light falls on; of the Bijie layout, they come from elevation models in files of their own."""
 DIVIDED_BY = ("tile", "group", "folder")
 NO_NEGATIVES, ALL_NEGATIVES = "none", "all"
+SAMPLERS = ("grid", "random", "qmc", "tpe", "gp", "nsga2")
+PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband", "patient")
+AGAINST = ("time/fit_s", "model/parameters", "model/gflops", "memory/peak_mb")
+"""What a sweep may minimise beside the objective."""
+ON_CHANGE = ("stop", "fresh", "continue")
+CONTROLLER, WORKER = "controller", "worker"
+STRATUM = "arch"
+"""What divides a sweep into studies where it is a comma list, unless `sweep.strata` says otherwise."""
 
 POLARITY = {
     "train/loss": "minimize",
@@ -172,6 +180,42 @@ class ObjectiveConfig:
 
 
 @dataclass
+class SweepConfig:
+    """How many runs are made of one command with ``-m``, and which; the space itself is ``hydra.sweeper.params``."""
+
+    name: str | None = None
+    """Of the folder and of the studies; null: the study file's name, else one made from the command."""
+    n_trials: int | None = None
+    """Of each stratum; null: all points of a grid, else 20."""
+    sampler: str | None = None
+    """One of `SAMPLERS`; null: ``nsga2`` with `against`, ``grid`` where nothing is an interval, else ``tpe``."""
+    pruner: str = "none"
+    slots: int = 1
+    """Trials that train at once."""
+    repeats: int = 0
+    """How often the best setting of each stratum is trained anew, with other seeds."""
+    storage: str | None = None
+    """Address of Optuna's database; null: ``mlruns/sweeps.db``."""
+    timeout_s: float | None = None
+    """Seconds of training of each stratum after which no trial begins, beside `n_trials`."""
+    max_attempts: int = 3
+    """Of a trial that dies, without a new checkpoint between."""
+    conditions: dict[str, str] = field(default_factory=dict)
+    """What is searched only where something else holds: ``{optimizer.momentum: "optimizer=sgd"}``."""
+    strata: list[str] = field(default_factory=lambda: [STRATUM])
+    """Names whose comma list divides the sweep into studies of the same budget each."""
+    against: list[str] = field(default_factory=list)
+    """What is minimised beside the objective, of `AGAINST`."""
+    on_change: str = "stop"
+    """What happens to a sweep of this name with another space, data or version."""
+    fresh: bool = False
+    """Begin anew, whatever has finished."""
+    role: str = CONTROLLER
+    trial: str | None = None
+    """Set by the sweeper: study and number of the trial that a job is."""
+
+
+@dataclass
 class RunConfig:
     """One run, whole."""
 
@@ -185,6 +229,7 @@ class RunConfig:
     trainer: TrainerConfig = MISSING
     tracking: TrackingConfig = MISSING
     objective: ObjectiveConfig = MISSING
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     seed: int = 0
     ckpt_path: str | None = None
 
@@ -207,6 +252,62 @@ def check(cfg: DictConfig) -> None:
     _check_pixel_statistics(cfg)
     _check_choices(cfg)
     _check_objective(cfg)
+    check_sweep(cfg.sweep)
+
+
+def check_sweep(sweep: DictConfig) -> None:
+    """Refuse settings that no sweep could use.
+
+    Args:
+        sweep: a composed :class:`SweepConfig`.
+
+    Raises:
+        ConfigError: naming the value, what was given and what would be right.
+    """
+    for name, least in (("n_trials", 1), ("slots", 1), ("repeats", 0), ("max_attempts", 1)):
+        value = sweep[name]
+        valid = value >= least if value is not None else name == "n_trials"
+        _require(f"sweep.{name}", value, valid=valid, right=f"{least} or more")
+    valid = sweep.timeout_s is None or (_is_number(sweep.timeout_s) and sweep.timeout_s > 0)
+    _require("sweep.timeout_s", sweep.timeout_s, valid=valid, right="seconds above 0, or null")
+    if sweep.name is not None:
+        valid = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", sweep.name) is not None
+        right = "a name for a folder: letters, digits, '.', '_' and '-', 100 at most"
+        _require("sweep.name", sweep.name, valid=valid, right=right)
+    for key, values, known in (
+        ("sampler", [sweep.sampler] if sweep.sampler is not None else [], SAMPLERS),
+        ("pruner", [sweep.pruner], PRUNERS),
+        ("against", sweep.against, AGAINST),
+        ("on_change", [sweep.on_change], ON_CHANGE),
+        ("role", [sweep.role], (CONTROLLER, WORKER)),
+    ):
+        for value in values:
+            if value not in known:
+                right = f"must be one of {', '.join(known)}"
+                raise ConfigError(f"sweep.{key}={value}: {right}.{nearest(value, known)}")
+    for key in ("against", "strata"):
+        if len(set(sweep[key])) != len(sweep[key]):
+            raise ConfigError(f"sweep.{key}={list(sweep[key])}: name each once.")
+    _check_sweep_pairs(sweep)
+
+
+def _check_sweep_pairs(sweep: DictConfig) -> None:
+    if sweep.against and sweep.sampler not in (None, "nsga2"):
+        raise ConfigError(
+            f"sweep.sampler={sweep.sampler}: several objectives (sweep.against={list(sweep.against)}) need nsga2. "
+            "Leave one of them out."
+        )
+    if sweep.against and sweep.pruner != "none":
+        raise ConfigError(
+            f"sweep.pruner={sweep.pruner}: no pruner can weigh several objectives (sweep.against="
+            f"{list(sweep.against)}). Take sweep.pruner=none."
+        )
+    if sweep.role == WORKER and (sweep.storage is None or sweep.storage.startswith("sqlite")):
+        given = "mlruns/sweeps.db" if sweep.storage is None else sweep.storage
+        raise ConfigError(
+            f"sweep.role=worker: {given} is SQLite, which several machines can't share safely. Give a server, such as "
+            "sweep.storage=postgresql://USER@HOST/DATABASE, or take sweep.slots for more trials at once."
+        )
 
 
 def _check_resolved(cfg: DictConfig) -> None:
@@ -376,7 +477,10 @@ def without_credentials(text: str) -> str:
 
 
 def flat_params(cfg: DictConfig) -> dict[str, str]:
-    """The composed config as MLflow params: dotted names, lists as text, missing values as ``None``."""
+    """The composed config as MLflow params: dotted names, lists as text, missing values as ``None``.
+
+    How a sweep was made (``sweep``) is left out: it is no param of a run.
+    """
     flat: dict[str, str] = {}
 
     def walk(prefix: str, node: Any) -> None:
@@ -387,4 +491,17 @@ def flat_params(cfg: DictConfig) -> dict[str, str]:
             flat[prefix] = without_credentials(str(node))
 
     walk("", OmegaConf.to_container(cfg, resolve=True))
-    return flat
+    return {key: value for key, value in flat.items() if not key.startswith("sweep.")}
+
+
+def names(cfg: DictConfig) -> list[str]:
+    """Every dotted name of the config, of whole parts (``data.split``) as of single values (``data.split.seed``)."""
+    found: list[str] = []
+
+    def walk(prefix: str, node: Any) -> None:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            found.append(f"{prefix}{key}")
+            walk(f"{prefix}{key}.", value)
+
+    walk("", OmegaConf.to_container(cfg, resolve=False))
+    return found

@@ -434,7 +434,13 @@ def test_params_are_flat_dotted_text(run: DictConfig) -> None:
     assert not any("${" in value or value == "???" for value in params.values())
 
 
+def test_how_a_sweep_was_made_is_no_param_of_a_run(run: DictConfig) -> None:
+    assert run.sweep.n_trials is None
+    assert not any(key.startswith("sweep") for key in flat_params(run))
+
+
 def test_params_hold_every_leaf_of_the_config_once(run: DictConfig) -> None:
+    del run.sweep
     leaves = [line for line in OmegaConf.to_yaml(run, resolve=True).splitlines() if re.search(r":\s+\S", line)]
     lists = [
         line for line in OmegaConf.to_yaml(run, resolve=True).splitlines() if line.strip() in ("bands:", "channels:")

@@ -78,7 +78,7 @@ def _names(conf: Path) -> list[str]:
     """Every group of choices, and every value that a run is composed of."""
     from hydra import compose, initialize_config_dir
 
-    from landslide.config import flat_params
+    from landslide.config import names
 
     with initialize_config_dir(str(conf), version_base="1.3"):
-        return [*(path.name for path in conf.iterdir() if path.is_dir()), *flat_params(compose("config"))]
+        return [*(path.name for path in conf.iterdir() if path.is_dir()), *names(compose("config"))]

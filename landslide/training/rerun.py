@@ -70,7 +70,7 @@ def plan(recorded: Recorded, overrides: Sequence[str], uri: str) -> DictConfig:
     Raises:
         ConfigError: for an override that the config does not know.
     """
-    fresh = {"ckpt_path": None, "tracking": {"run_id": None, "uri": uri}}
+    fresh = {"ckpt_path": None, "tracking": {"run_id": None, "uri": uri}, "sweep": {"trial": None}}
     try:
         for word in overrides:
             if "=" not in word:
