@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -20,6 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     IntervalSweep,
     Override,
+    OverrideType,
     Quote,
     QuotedString,
     RangeSweep,
@@ -304,8 +305,11 @@ def read_space(
             seeds = tuple(axis.values)
             asked.note_seeds(seeds, settings)
     strata = _strata([asked.parameter(key) for key in divided])
-    base = _require_names(asked, compose)
-    parameters = _conditional(parameters, strata, settings, asked, base)
+    base = _base(asked, compose)
+    searched = _conditional(parameters, strata, settings, asked, base)
+    shut_out = {parameter.key for parameter in parameters} - {parameter.key for parameter in searched}
+    _require_names(asked, base, shut_out)
+    parameters = searched
     _require_everywhere([asked.parameter(key) for key in divided], parameters, asked, compose)
     fixed = (*asked.fixed, *([f"{SEED}={seeds[0]}"] if seeds else []))
     has_paper = PAPER in loader.get_group_options("experiment")
@@ -379,6 +383,9 @@ class _Asked:
             return _parameter(self.varied[key], self.loader)
         except ConfigError as error:
             raise ConfigError(f"{self.where(key)}{error}") from error
+
+    def is_group(self, override: Override) -> bool:
+        return bool(self.loader.get_group_options(override.key_or_group))
 
     def note_seeds(self, seeds: Sequence[int], settings: DictConfig) -> None:
         line = self.varied[SEED].input_line
@@ -655,44 +662,51 @@ def _ordered(by_key: dict[str, Parameter]) -> list[Parameter]:
     return list(ordered.values())
 
 
-def _require_names(asked: _Asked, compose: Compose) -> DictConfig:
-    """Refuse what the composed config has not; a study file's own values come after its groups.
-
-    Returns:
-        The config of everything that is fixed, groups and typed values.
-    """
-    groups = [key for key, override in asked.last.items() if asked.loader.get_group_options(override.key_or_group)]
-    typed = asked.typed | set(groups)
+def _base(asked: _Asked, compose: Compose) -> DictConfig:
+    """The config of all that is fixed, without a study file's own values: their names may be wrong."""
     parser = OverridesParser.create()
-    base = compose([line for line in asked.fixed if _name(parser.parse_override(line)) in typed])
+    fixed = [(line, parser.parse_override(line)) for line in asked.fixed]
+    known = [line for line, override in fixed if _name(override) in asked.typed or asked.is_group(override)]
+    return compose(known)
+
+
+def _require_names(asked: _Asked, base: DictConfig, shut_out: Set[str]) -> None:
+    """Refuse what the composed config has not, and no group that varies could bring (:func:`_require_everywhere`)."""
     known = [*asked.loader.list_groups(""), *names(base)]
+    groups = [override.key_or_group for override in asked.varied.values() if asked.is_group(override)]
     for key, override in asked.last.items():
-        new = override.is_add() or override.is_force_add() or override.is_delete()
-        fixed_by_hand = key in asked.typed and key not in asked.varied  # Hydra has read it
-        if new or fixed_by_hand or key in groups or override.key_or_group in known:
+        new = override.type != OverrideType.CHANGE
+        read_by_hydra = key in asked.typed and key not in asked.varied
+        if new or read_by_hydra or key in shut_out or asked.is_group(override) or override.key_or_group in known:
             continue
-        if not any(_reaches(group, override.key_or_group) for group in groups if group in asked.varied):
+        if not any(_reaches(group, override.key_or_group) for group in groups):
             raise ConfigError(f"{asked.where(key)}'{key}' is not in the composed config.{nearest(key, known)}")
-    return base
 
 
 def _require_everywhere(
     divided: Sequence[Parameter], parameters: Sequence[Parameter], asked: _Asked, compose: Compose
 ) -> None:
     """Refuse a name that some option of a group that varies has not."""
+    by_key = {parameter.key: parameter for parameter in parameters}
     for group in (parameter for parameter in (*divided, *parameters) if parameter.is_group):
         inside = [p for p in parameters if _reaches(group.name, p.name) and not p.is_group and p.key == p.name]
         for option in group.values if inside else ():
             there = names(compose([*asked.fixed, group.override(option)]))
             for parameter in inside:
-                condition = parameter.condition
-                shut_out = condition and condition.key == group.key and not condition.holds({group.key: option})
-                if parameter.name not in there and not shut_out:
+                if parameter.name not in there and not _shut_out(parameter, by_key, {group.key: option}):
                     raise ConfigError(
                         f"{asked.where(parameter.name)}'{parameter.name}' is not in the config composed with "
                         f"{group.override(option)}.{nearest(parameter.name, there)} Where it is searched for "
                         f"some options only, say so: sweep.conditions={{{parameter.name}: '{group.key}=...'}}"
                     )
+
+
+def _shut_out(parameter: Parameter, by_key: Mapping[str, Parameter], chosen: Mapping[str, Any]) -> bool:
+    """Whether a condition of the parameter, or one behind that, does not hold for what is chosen."""
+    condition = parameter.condition
+    while condition is not None and condition.key not in chosen:
+        condition = by_key[condition.key].condition if condition.key in by_key else None
+    return condition is not None and not condition.holds(chosen)
 
 
 def _reaches(group: str, name: str) -> bool:
