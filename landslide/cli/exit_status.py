@@ -71,6 +71,8 @@ def tell_refusal(error: BaseException, conf: Path) -> int:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         near = nearest(str(cause.full_key), _names(conf)).strip()
         print(near or "What can be chosen: python train.py --help", file=sys.stderr)
+    elif isinstance(cause, OmegaConfBaseException) and cause.full_key == "sweep":
+        print("Did you mean 'sweeps'? It chooses a study; settings are sweep.n_trials and others.", file=sys.stderr)
     return FAILED
 
 

@@ -759,8 +759,8 @@ STORE = [
 ]
 
 HYDRA = [
-    row("train.py sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
-    row("train.py -m sweep=architectures", "Could not override 'sweep'", "Did you mean 'sweeps'?", status=1, lines=9),
+    row("train.py sweep=architectures", "Error merging override sweep", "Did you mean 'sweeps'?", status=1, lines=9),
+    row("train.py -m sweep=architectures", "Error merging override sweep", "Did you mean 'sweeps'?", status=1, lines=9),
     row(
         "train.py data.image_sise=32",
         "Could not override 'data.image_sise'",
@@ -817,6 +817,28 @@ MULTIRUN = [
         before=as_an_ordinary_user,
     ),
     row("train.py -m hydra.sweep.dir=letter.txt/out", "letter.txt", given=a_file("letter.txt")),
+]
+
+TWO = "train.py -m data.batch_size=4,2"
+SWEEP = [
+    row("train.py sweep.slots=0", "sweep.slots=0: must be 1 or more"),
+    row(f"{TWO} sweep.slots=0", "sweep.slots=0: must be 1 or more"),
+    row(f"{TWO} sweep.n_trials=0", "sweep.n_trials=0: must be 1 or more"),
+    row(f"{TWO} sweep.repeats=-1", "sweep.repeats=-1: must be 0 or more"),
+    row(f"{TWO} sweep.max_attempts=0", "sweep.max_attempts=0: must be 1 or more"),
+    row(f"{TWO} sweep.timeout_s=0", "sweep.timeout_s=0.0: must be seconds above 0, or null"),
+    row(f"{TWO} sweep.timeout_s=inf", "sweep.timeout_s=inf: must be seconds above 0, or null"),
+    row(f"{TWO} sweep.name=../out", "sweep.name=../out: must be a name for a folder"),
+    row(f"{TWO} sweep.sampler=tpee", "sweep.sampler=tpee: must be one of grid, ", "Did you mean 'tpe'?"),
+    row(f"{TWO} sweep.pruner=medain", "sweep.pruner=medain: must be one of none, ", "Did you mean 'median'?"),
+    row(f"{TWO} sweep.on_change=go", "sweep.on_change=go: must be one of stop, fresh, continue"),
+    row(f"{TWO} sweep.role=worker", "sweep.role=worker: mlruns/sweeps.db is SQLite", "sweep.storage=postgresql://"),
+    row(f"{TWO} 'sweep.against=[time/fit]'", "sweep.against=time/fit: must be one of", "Did you mean 'time/fit_s'?"),
+    row(f"{TWO} 'sweep.against=[time/fit_s,time/fit_s]'", "name each once"),
+    row(f"{TWO} 'sweep.against=[time/fit_s]' sweep.sampler=tpe", "sweep.sampler=tpe: several objectives", "need nsga2"),
+    row(f"{TWO} 'sweep.against=[time/fit_s]' sweep.pruner=median", "sweep.pruner=median: no pruner can weigh several"),
+    row(f"{TWO} sweep.samplr=tpe", "Did you mean 'sweep.sampler'?", status=1, lines=9),
+    row(f"{TWO} sweep.slots=many", "Value 'many' of type 'str' could not be converted to Integer", status=1, lines=9),
 ]
 
 COMMANDS = [
@@ -884,7 +906,7 @@ COMMANDS = [
     row("landslide train", "invalid choice: 'train'", lines=9),
 ]
 
-ROWS = [*VALUES, *CONTINUED, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *COMMANDS]
+ROWS = [*VALUES, *CONTINUED, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *SWEEP, *COMMANDS]
 
 
 # ---------------------------------------------------------------------------------------------------------- what is run
