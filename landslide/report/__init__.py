@@ -8,6 +8,7 @@ figures.py     figures of one run and of several, from arrays
 pictures.py    the figures of a comparison, with their words
 page.py        the HTML page, from page.html.j2
 comparison.py  all of it for a list of runs
+sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
 """
 
 from landslide.report.comparison import Comparison, compare

@@ -113,10 +113,15 @@ class Comparison:
         texts = {"html": self.html(), "md": self.markdown(), "csv": self.csv(), "tex": self.latex()}
         files = {f"comparison.{ending}": text.encode() for ending, text in texts.items()}
         files |= {f"figures/{picture.name}.png": to_png(picture.figure) for picture in self.pictures}
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            _write_whole(folder / name, content)
-        return [folder / name for name in files]
+        return write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files by their names in a folder, each whole or not at all."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        _write_whole(folder / name, content)
+    return [folder / name for name in files]
 
 
 def _write_whole(path: Path, content: bytes) -> None:

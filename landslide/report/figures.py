@@ -71,13 +71,15 @@ class Panel:
     """One line: how these tiles were chosen."""
 
 
-def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """A function that draws a figure, in the style of all of them."""
+
     @wraps(draw)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
 def to_png(figure: Figure, dpi: float = 300) -> bytes:
@@ -114,7 +116,7 @@ def confusion_matrix_figure(counts: npt.ArrayLike, title: str) -> Figure:
     return confusion_matrices_figure({title: counts})
 
 
-@_styled
+@styled
 def confusion_matrices_figure(counts: Mapping[str, npt.ArrayLike]) -> Figure:
     """Confusion matrices side by side, shaded by the share of the true class on one scale.
 
@@ -130,7 +132,7 @@ def confusion_matrices_figure(counts: Mapping[str, npt.ArrayLike]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def curves_figure(history: Mapping[str, Series]) -> Figure:
     """Losses and validation metrics of one run by epoch.
 
@@ -153,7 +155,7 @@ def curves_figure(history: Mapping[str, Series]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def loss_curves_figure(
     histories: Mapping[str, Mapping[str, Series]], objective: str, best_epochs: Mapping[str, int]
 ) -> Figure:
@@ -164,12 +166,12 @@ def loss_curves_figure(
         objective: metric key.
         best_epochs: by model.
     """
-    columns, bands = _shape(len(histories))
+    columns, bands = shape(len(histories))
     figure = Figure(figsize=(max(2.2 * columns, 4), 3.6 * bands + 0.3), layout="constrained")
     axes = figure.subplots(2 * bands, columns, squeeze=False, sharex=True)
     losses, objectives = axes[0::2].flat, axes[1::2].flat
     for top, bottom, colour, (label, history) in zip(losses, objectives, PALETTE, histories.items(), strict=False):
-        top.set_title(_wrapped(label))
+        top.set_title(wrapped(label))
         _draw(top, history["train/loss"], color=colour, **_TRAINING)
         _draw(top, history["val/loss"], color=colour, **_VALIDATION)
         _draw(bottom, history[objective], color=colour, **_VALIDATION)
@@ -197,7 +199,7 @@ def panel_figure(images: UInt8, masks: UInt8, probability: UInt8, tile_id: Seque
     return tiles_figure({"prediction": Panel(images, masks, probability, tile_id, rule)})
 
 
-@_styled
+@styled
 def tiles_figure(panels: Mapping[str, Panel]) -> Figure:
     """Tiles downwards; across them the image, the truth and the prediction of every model.
 
@@ -215,12 +217,12 @@ def tiles_figure(panels: Mapping[str, Panel]) -> Figure:
         for axis, panel in zip(axes[row, 2:], panels.values(), strict=True):
             _draw_prediction(axis, panel, tile)
     for axis, title in zip(axes[0], ("image", "truth", *panels), strict=True):
-        axis.set_title(_wrapped(title))
+        axis.set_title(wrapped(title))
     _tiles_legend(figure, first.rule, columns)
     return figure
 
 
-@_styled
+@styled
 def outlines_figure(images: UInt8, masks: UInt8, tile_id: Sequence[str], rule: str) -> Figure:
     """Tiles of a dataset with the outlines of their landslides.
 
@@ -247,7 +249,7 @@ def outlines_figure(images: UInt8, masks: UInt8, tile_id: Sequence[str], rule: s
     return figure
 
 
-@_styled
+@styled
 def f1_against_time_figure(points: Mapping[str, tuple[float, float]]) -> Figure:
     """F1 at the best epoch against the time of the whole training.
 
@@ -268,13 +270,14 @@ def f1_against_time_figure(points: Mapping[str, tuple[float, float]]) -> Figure:
     return figure
 
 
-def _shape(models: int) -> tuple[int, int]:
+def shape(models: int) -> tuple[int, int]:
+    """Columns and rows of a figure with a panel a model."""
     columns = min(models, _COLUMNS)
     return columns, -(-models // columns)
 
 
 def _grid(models: int, *, width: float, height: float) -> tuple[Figure, npt.NDArray[Any]]:
-    columns, bands = _shape(models)
+    columns, bands = shape(models)
     figure = Figure(figsize=(width * columns + 0.3, height * bands), layout="compressed")
     axes = figure.subplots(bands, columns, squeeze=False)
     for axis in axes.flat[models:]:
@@ -282,7 +285,8 @@ def _grid(models: int, *, width: float, height: float) -> tuple[Figure, npt.NDAr
     return figure, axes
 
 
-def _wrapped(label: str) -> str:
+def wrapped(label: str) -> str:
+    """A label that fits above a panel."""
     return textwrap.fill(label, 22, max_lines=3, placeholder="…")
 
 
@@ -301,7 +305,7 @@ def _draw_matrix(axis: Axes, counts: npt.NDArray[np.int64], title: str) -> None:
         colour = "white" if value > 0.55 else "#10243a"
         axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
     axis.set(aspect="equal", ylim=(2, 0), xlabel="prediction")
-    axis.set_title(_wrapped(title))
+    axis.set_title(wrapped(title))
     axis.set_xticks((0.5, 1.5), ("background", "landslide"))
     axis.set_yticks(())
     axis.tick_params(length=0)

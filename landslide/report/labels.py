@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from landslide.report.runs import Run
 
-_ARCHITECTURES = {
+ARCHITECTURES = {
     "unet": "U-Net",
     "linknet": "LinkNet",
     "pspnet": "PSPNet",
@@ -56,9 +56,20 @@ def _settings(runs: Sequence[Run]) -> dict[str, str]:
     """Params that differ, most telling first, and the short name of each."""
     known = [run for run in runs if run.params]
     keys = sorted({key for run in known for key in run.params if not key.startswith(_NOT_SETTINGS)}, key=_rank)
-    differing = [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
-    last_parts = Counter(_last_part(key) for key in differing)
-    return {key: _last_part(key) if last_parts[_last_part(key)] == 1 else key for key in differing}
+    return short_names(
+        [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
+    )
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last part of each dotted key, or all of it where two would be called the same.
+
+    Examples:
+        >>> short_names(["optimizer.lr", "arch.name"])
+        {'optimizer.lr': 'lr', 'arch.name': 'arch'}
+    """
+    last_parts = Counter(_last_part(key) for key in keys)
+    return {key: _last_part(key) if last_parts[_last_part(key)] == 1 else key for key in keys}
 
 
 def _rank(key: str) -> tuple[int, str]:
@@ -83,7 +94,7 @@ def _last_part(key: str) -> str:
 def _label(run: Run, keys: Mapping[str, str]) -> Label:
     settings = {key: run.params[key] for key in keys if key in run.params}
     name = run.params.get("arch.name") or run.name or "run"
-    model = _ARCHITECTURES.get(name, name)
+    model = ARCHITECTURES.get(name, name)
     words = {key: _words(key, keys[key], value) for key, value in settings.items()}
     if len(keys) > _MOST_IN_LABEL:
         return Label(model, model, settings, ", ".join(words.values()))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from landslide import __version__
@@ -20,6 +19,7 @@ from landslide.report.table import MISSING, best_texts
 
 if TYPE_CHECKING:
     from landslide.report.comparison import Comparison
+    from landslide.report.sweep import SweepReport
 
 _MOST_PIXELS = 2_500_000
 """Of an embedded photographic figure: about 2 MB as PNG."""
@@ -27,18 +27,35 @@ _MOST_PIXELS = 2_500_000
 
 def render(comparison: Comparison) -> str:
     """The page as text of an HTML file."""
-    source = resources.files("landslide.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(
-        comparison=comparison,
+    return fill(
+        "page.html.j2",
+        comparison,
         columns=[(column, best_texts(column, comparison.rows)) for column in comparison.columns],
-        missing=MISSING,
-        pictures=[(picture, _embedded(picture)) for picture in comparison.pictures],
         address=lambda run: _address(comparison.tracking_uri, run),
         shared=_shared_params(comparison),
         facts=_facts(comparison),
         environment=list(_flat(comparison.best_artifacts.environment or {})),
-        version=__version__,
+    )
+
+
+def fill(template: str, report: Comparison | SweepReport, **values: Any) -> str:
+    """A page from a template beside this file, which extends ``base.html.j2``.
+
+    Args:
+        template: name of the file.
+        report: what the page is of: it has a title, a sentence, notes and pictures.
+        values: what the template needs besides.
+    """
+    environment = Environment(
+        loader=PackageLoader("landslide.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pictures = [(picture, _embedded(picture)) for picture in report.pictures]
+    return environment.get_template(template).render(
+        report=report, pictures=pictures, missing=MISSING, version=__version__, **values
     )
 
 

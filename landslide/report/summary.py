@@ -88,7 +88,7 @@ def _trust(ranked: Sequence[Row], objective: Objective) -> str:
         f"{names[key]} {mean(repeated[key]):.4f} (SD {stdev(repeated[key]):.4f}, {len(repeated[key])} runs)"
         for key in order
     ]
-    return f"Mean over seeds: {_listed(means)}."
+    return f"Mean over seeds: {listed(means)}."
 
 
 def _unfinished(rows: Sequence[Row]) -> str:
@@ -101,12 +101,13 @@ def _who(rows: Sequence[Row], read: Callable[[Run], str | None], value: str) -> 
 
 
 def _names(rows: Sequence[Row]) -> str:
-    return _listed([row.label.text for row in rows])
+    return listed([row.label.text for row in rows])
 
 
-def _listed(texts: Sequence[str]) -> str:
+def listed(texts: Sequence[str], between: str = ", ") -> str:
+    """The first few of them, and how many more there are."""
     more = len(texts) - _MOST_NAMED
-    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return between.join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(digest: str | None) -> str | None:

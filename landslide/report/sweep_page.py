@@ -1,0 +1,41 @@
+"""The report of a sweep as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from landslide.config import without_credentials
+from landslide.report.page import fill
+
+if TYPE_CHECKING:
+    from landslide.report.sweep import SweepReport
+
+
+def render(report: SweepReport) -> str:
+    """The page as text of an HTML file."""
+    return fill(
+        "sweep.html.j2",
+        report,
+        address=lambda run_id: _address(report.tracking_uri, run_id),
+        facts=_facts(report),
+    )
+
+
+def _address(tracking_uri: str, run_id: str) -> str | None:
+    """The run's page of an MLflow server; None where the store is a database that has no pages, or there is no run."""
+    if not run_id or not tracking_uri.startswith(("http://", "https://")):
+        return None
+    return f"{without_credentials(tracking_uri).rstrip('/')}/#/runs/{run_id}"
+
+
+def _facts(report: SweepReport) -> list[tuple[str, str]]:
+    """How was searched, where, and on what; what a study does not say is left out."""
+    stored = report.settings
+    named = {"settings": stored.get("settings") or {}, "identity": stored.get("identity") or {}}
+    facts = [(key.replace("_", " "), _text(value)) for part in named.values() for key, value in part.items()]
+    return [("command", without_credentials(report.command)), *facts]
+
+
+def _text(value: Any) -> str:
+    return without_credentials(value if isinstance(value, str) else json.dumps(value))

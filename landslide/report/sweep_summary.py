@@ -1,0 +1,117 @@
+"""The result of a sweep in words: what tuning gained, how far that can be trusted, and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from landslide.report.runs import Objective
+from landslide.report.summary import listed, metric_name
+from landslide.report.sweep_table import against_name, gain_text
+from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, WAITING, Stratum
+from landslide.report.table import MISSING
+
+
+def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:
+    """What came out, and how far that can be trusted."""
+    ranked = [stratum for stratum in strata if stratum.best]
+    if not ranked:
+        return "No trial has finished yet."
+    if against:
+        return _front(ranked, objective, against)
+    parts = [_result(ranked, objective), _gains(ranked), _repeats(ranked), _caveat(ranked)]
+    return " ".join(part for part in parts if part)
+
+
+def notes(strata: Sequence[Stratum]) -> list[str]:
+    """Why trials failed, what has not finished, and what makes the comparison of strata unfair."""
+    found = [text for stratum in strata for text in _missing(stratum)]
+    spent = {stratum.label: len(stratum.finished) + stratum.count(PRUNED) for stratum in strata}
+    if len(set(spent.values())) > 1:
+        trials = ", ".join(f"{label} {count}" for label, count in spent.items())
+        found.append(f"The best of more trials is better by chance alone, and their numbers differ: {trials}.")
+    return found
+
+
+def caption(objective: Objective, against: Sequence[str]) -> str:
+    """What the numbers of the table are."""
+    measured = f"{metric_name(objective.metric)} is that of a trial's best epoch ({objective.metric})"
+    time = "Time is training with validation, over all trials of the search."
+    if against:
+        return f"{measured}, selected on these validation tiles; the other measures are minimised. {time}"
+    return (
+        f"{measured}, selected on these validation tiles. Default: the setting as composed, trained once. Tuned: the "
+        f"best trial. Repeats: the tuned setting with other seeds; SD is the standard deviation between them. {time}"
+    )
+
+
+def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
+    first, *others = ranked
+    assert first.best
+    name = metric_name(objective.metric)
+    value = f"{first.best.values[0]:.4f}"
+    where = f"trial {first.best.number} of {len(first.trials)}"
+    if not others:
+        return f"{first.label} reached {name} {value} after tuning ({where})."
+    assert others[0].best
+    order = "highest" if objective.maximize else "lowest"
+    return (
+        f"{first.label} has the {order} {name} after tuning, {value} ({where}); "
+        f"{others[0].label} follows with {others[0].best.values[0]:.4f}."
+    )
+
+
+def _gains(ranked: Sequence[Stratum]) -> str:
+    gains = [
+        f"{stratum.label} {text}, from {default.values[0]:.4f}"
+        for stratum in ranked
+        if (default := stratum.known("default")) and (text := gain_text(stratum)) != MISSING
+    ]
+    return f"Against the default setting, trained once: {listed(gains, '; ')}." if gains else ""
+
+
+def _repeats(ranked: Sequence[Stratum]) -> str:
+    means = [repeats_text(stratum) for stratum in ranked if stratum.repeated]
+    return f"The tuned settings again with other seeds: {listed(means, '; ')}." if means else ""
+
+
+def repeats_text(stratum: Stratum) -> str:
+    """``U-Net 0.8650 (SD 0.0040, 5 runs)``; one run has no standard deviation."""
+    values = stratum.repeated
+    spread = f"SD {stdev(values):.4f}, {len(values)} runs" if len(values) > 1 else "1 run"
+    return f"{stratum.label} {mean(values):.4f} ({spread})"
+
+
+def _caveat(ranked: Sequence[Stratum]) -> str:
+    once = "" if any(stratum.repeated for stratum in ranked) else "Each setting was trained once. "
+    return (
+        f"{once}Settings and epochs were selected on the validation tiles that they are measured on, so tuned numbers "
+        "flatter; it is one split, and no difference here is claimed for other tiles."
+    )
+
+
+def _front(ranked: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:
+    front, finished = (sum(map(len, lists)) for lists in ([s.front for s in ranked], [s.finished for s in ranked]))
+    measures = ", ".join([metric_name(objective.metric), *map(against_name, against)])
+    apart = " of their model" if len(ranked) > 1 else ""
+    return (
+        f"{front} of {finished} finished trials are on the Pareto front{apart}: none is beaten in all of {measures}. "
+        "They were selected on the validation tiles that they are measured on, so they flatter; it is one split."
+    )
+
+
+def _missing(stratum: Stratum) -> list[str]:
+    found = []
+    reasons = Counter(trial.reason.rstrip(".") for trial in stratum.trials if trial.state == FAILED)
+    for reason, count in reasons.items():
+        trials = "trial" if count == 1 else "trials"
+        found.append(f"{stratum.label}: {count} {trials} failed: {reason or 'no reason was stored'}.")
+    if failed := sum(trial.state == FAILED for trial in stratum.repeats):
+        found.append(f"{stratum.label}: {failed} of {len(stratum.repeats)} repeats failed.")
+    if not stratum.finished:
+        found.append(f"{stratum.label}: no trial has finished, so nothing is tuned.")
+    if left := stratum.count(RUNNING) + stratum.count(WAITING):
+        verb = "trial has" if left == 1 else "trials have"
+        found.append(f"{stratum.label}: {left} {verb} not ended; the same command goes on with them.")
+    return found
