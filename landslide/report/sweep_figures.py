@@ -15,7 +15,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from landslide.report.figures import INK, PALETTE, shape, styled, wrapped
 from landslide.report.sweep_table import value_text
@@ -144,7 +146,7 @@ def intermediate_values_figure(strata: Sequence[Stratum], metric: str) -> Figure
             axis.plot(*_columns(stratum.best.curve), color=colour, linewidth=2.2)
         axis.autoscale_view()
     _share(panels, "epoch", metric)
-    marks: list[tuple[str, dict[str, Any]]] = [("finished", {"linestyle": "-", "linewidth": 0.8, "alpha": 0.6})]
+    marks: list[tuple[str, dict[str, Any]]] = [("finished", {"linestyle": "-", "linewidth": 0.8})]
     if any(stratum.count(PRUNED) for stratum in strata):
         marks.append(("pruned", {"linestyle": "-", "linewidth": 0.8, "marker": "x", "color": _PALE}))
     _legend(figure, [*marks, ("best trial", {"linestyle": "-", "linewidth": 2.2})])
@@ -179,8 +181,9 @@ def slices_figure(strata: Sequence[Stratum], parameters: Sequence[Parameter], me
         parameters: of the space, those that vary.
         metric: in words.
     """
-    columns, bands = shape(len(parameters))
-    figure = Figure(figsize=(max(2.3 * columns, 4), 2.4 * bands + 0.4), layout="constrained")
+    _, bands = shape(len(parameters))
+    columns = -(-len(parameters) // bands)
+    figure = Figure(figsize=(max(2.4 * columns, 5), 2.4 * bands + 0.4), layout="constrained")
     axes = figure.subplots(bands, columns, squeeze=False, sharey=True)
     for axis, parameter in zip(axes.flat, parameters, strict=False):
         for rank, (stratum, colour) in enumerate(zip(strata, PALETTE, strict=False)):
@@ -208,7 +211,8 @@ def parallel_coordinates_figure(strata: Sequence[Stratum], parameters: Sequence[
         parameters: of the space, those that vary. Where a trial has none of it, its line goes below the axis.
         metric: in words.
     """
-    figure = Figure(figsize=(max(1.5 * (len(parameters) + 1), 5), 2.5 * len(strata)), layout="constrained")
+    size = max(1.5 * (len(parameters) + 1), 5), 2.5 * len(strata)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.12))
     axes = figure.subplots(len(strata), 1, squeeze=False)
     for axis, stratum, colour in zip(axes.flat, strata, PALETTE, strict=False):
         _draw_parallel(axis, stratum, parameters, colour)
@@ -248,7 +252,7 @@ def pareto_figure(strata: Sequence[Stratum], metric: str, against: Sequence[str]
 def _panels(strata: Sequence[Stratum], height: float) -> tuple[Figure, list[tuple[Axes, Stratum, str]]]:
     """A panel a stratum with its name above, values on one scale."""
     columns, bands = shape(len(strata))
-    figure = Figure(figsize=(max(2.5 * columns, 5), height * bands + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(2.4 * columns, 6.4), height * bands + 0.4), layout="constrained")
     axes = figure.subplots(bands, columns, squeeze=False, sharey=True)
     for axis, stratum in zip(axes.flat, strata, strict=False):
         axis.set_title(wrapped(stratum.label))
@@ -301,6 +305,9 @@ def _scale(axis: Axes, parameter: Parameter) -> None:
         axis.set_xlim(-0.6, len(texts) - 0.4)
     elif parameter.log:
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(numticks=4))
+        axis.xaxis.set_major_formatter(lambda value, _: value_text(float(value)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_parallel(axis: Axes, stratum: Stratum, parameters: Sequence[Parameter], colour: str) -> None:
@@ -335,4 +342,5 @@ def _ticks(parameter: Parameter) -> dict[float, str]:
 def _draw_axis(axis: Axes, at: int, ticks: Mapping[float, str]) -> None:
     axis.plot([at, at], [0, 1], color=INK, linewidth=0.8)
     for height, text in ticks.items():
-        axis.annotate(text, (at, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize="small")
+        beside, va = ((4, 2), "bottom") if height == 1 else ((4, -2), "top") if height == 0 else ((4, 0), "center")
+        axis.annotate(text, (at, height), xytext=beside, textcoords="offset points", va=va, fontsize="small")

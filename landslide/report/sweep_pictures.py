@@ -101,12 +101,12 @@ def _importances(
     for stratum in there:
         first, share = next(iter(stratum.importances.items()))
         said.append(f"{stratum.label}: {labels[first]} {share:.0%}")
-    best = "on the Pareto front or next to it" if against else "in the best tenth, or the best five"
+    best = "on the Pareto front or next to it" if against else "in the best tenth (or five, if these are more)"
     return Picture(
         "importances",
         "What mattered",
         "PED-ANOVA (Watanabe, Bansal and Hutter 2023): how differently a parameter is distributed among the trials "
-        f"{best}, as shares. It needs {ENOUGH_TRIALS} finished trials, and from few it is rough.{note}",
+        f"{best} and among all, as shares. It needs {ENOUGH_TRIALS} finished trials, and from few it is rough.{note}",
         f"Importance of each parameter. Largest: {'; '.join(said)}.",
         figures.importances_figure(there, parameters),
     )

@@ -112,6 +112,6 @@ def _missing(stratum: Stratum) -> list[str]:
     if not stratum.finished:
         found.append(f"{stratum.label}: no trial has finished, so nothing is tuned.")
     if left := stratum.count(RUNNING) + stratum.count(WAITING):
-        verb = "trial has" if left == 1 else "trials have"
-        found.append(f"{stratum.label}: {left} {verb} not ended; the same command goes on with them.")
+        those, them = ("trial has", "it") if left == 1 else ("trials have", "them")
+        found.append(f"{stratum.label}: {left} {those} not ended; the same command goes on with {them}.")
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
@@ -240,8 +241,9 @@ def _importances(study: Study, frozen: Sequence[FrozenTrial]) -> dict[str, float
     evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, _LEAST_TOP / len(finished)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some regimes for parameter")  # of a condition that held once
+        warnings.filterwarnings("ignore", "Argument ``normalize``", ExperimentalWarning)
         found = get_param_importances(study, evaluator=evaluator, params=sorted(varied), normalize=False)
-    total = sum(found.values())
+    total = sum(found.values())  # of nothing, Optuna would make equal shares
     return {key: value / total for key, value in found.items()} if total > 0 else {}
 
 
