@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from landslide.report.figures import INK, PALETTE, shape, styled, wrapped
-from landslide.report.sweep_table import value_text
+from landslide.report.sweep_table import against_name, against_number, value_text
 from landslide.report.sweep_trials import FAILED, FINISHED, PRUNED, Parameter, Stratum, Trial
 
 _MANY = 300
@@ -228,19 +228,20 @@ def pareto_figure(strata: Sequence[Stratum], metric: str, against: Sequence[str]
     Args:
         strata: best first, each with a finished trial.
         metric: in words.
-        against: names of the other measures, in the order of the trials' values.
+        against: metric keys of the other measures, in the order of the trials' values.
     """
     columns, bands = shape(len(against))
     figure = Figure(figsize=(max(3.4 * columns, 5), 3.2 * bands + 0.4), layout="constrained")
     axes = figure.subplots(bands, columns, squeeze=False)
-    for at, (axis, name) in enumerate(zip(axes.flat, against, strict=False), start=1):
+    for at, (axis, measure) in enumerate(zip(axes.flat, against, strict=False), start=1):
         for stratum, colour in zip(strata, PALETTE, strict=False):
-            points = [(trial.values[at], trial.values[0]) for trial in stratum.finished]
+            points = [(against_number(measure, trial.values[at]), trial.values[0]) for trial in stratum.finished]
             axis.scatter(*_columns(points), s=12, color=colour, alpha=0.35, rasterized=len(points) > _MANY)
-            front = sorted((t.values[at], t.values[0]) for t in stratum.finished if t.number in stratum.front)
+            on_it = [trial.number in stratum.front for trial in stratum.finished]
+            front = sorted(point for point, best in zip(points, on_it, strict=True) if best)
             line = "-" if len(against) == 1 else ""  # of three measures the front is no line
             axis.plot(*_columns(front), linestyle=line, marker="o", markersize=5, color=colour, label=stratum.label)
-        axis.set(xlabel=name, ylabel=metric)
+        axis.set(xlabel=against_name(measure), ylabel=metric)
         axis.grid(alpha=0.2)
     for axis in axes.flat[len(against) :]:
         axis.set_visible(False)
@@ -291,7 +292,7 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 def _draw_slice(axis: Axes, stratum: Stratum, parameter: Parameter, colour: str, aside: float) -> None:
     trials = [trial for trial in stratum.finished if parameter.key in trial.params]
     points = [(parameter.position(trial.params[parameter.key]) + aside, trial.values[0]) for trial in trials]
-    axis.scatter(*_columns(points), s=12, color=colour, alpha=0.6, linewidths=0, rasterized=len(points) > _MANY)
+    axis.scatter(*_columns(points), s=12, color=colour, alpha=0.8, linewidths=0, rasterized=len(points) > _MANY)
     best = [point for point, trial in zip(points, trials, strict=True) if trial is stratum.best]
     axis.scatter(*_columns(best), s=60, facecolors="none", edgecolors=colour, linewidths=1.4)
 

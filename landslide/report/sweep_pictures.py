@@ -161,5 +161,5 @@ def _pareto(strata: Sequence[Stratum], metric: str, against: Sequence[str], note
         "Pareto front",
         f"No trial beats one on the front in all measures. Up and to the left is better.{note}",
         f"{metric} against {' and '.join(names)}, with the Pareto front. {'; '.join(said)}.",
-        figures.pareto_figure(strata, metric, names),
+        figures.pareto_figure(strata, metric, against),
     )

@@ -10,7 +10,6 @@ from landslide.report.runs import Objective
 from landslide.report.summary import listed, metric_name
 from landslide.report.sweep_table import against_name, gain_text
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, WAITING, Stratum
-from landslide.report.table import MISSING
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:
@@ -63,12 +62,16 @@ def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
 
 
 def _gains(ranked: Sequence[Stratum]) -> str:
-    gains = [
-        f"{stratum.label} {text}, from {default.values[0]:.4f}"
-        for stratum in ranked
-        if (default := stratum.known("default")) and (text := gain_text(stratum)) != MISSING
-    ]
+    gains = [_gain(stratum) for stratum in ranked if stratum.known("default")]
     return f"Against the default setting, trained once: {listed(gains, '; ')}." if gains else ""
+
+
+def _gain(stratum: Stratum) -> str:
+    default = stratum.known("default")
+    assert default
+    if default is stratum.best:
+        return f"{stratum.label} found nothing better"
+    return f"{stratum.label} {gain_text(stratum)}, from {default.values[0]:.4f}"
 
 
 def _repeats(ranked: Sequence[Stratum]) -> str:

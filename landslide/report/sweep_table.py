@@ -19,11 +19,12 @@ from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, St
 from landslide.report.table import MISSING, escape_markdown
 
 _AGAINST = {
-    "time/fit_s": "Training (s)",
-    "model/parameters": "Parameters",
-    "model/gflops": "GFLOPs",
-    "memory/peak_mb": "Peak memory (MB)",
+    "time/fit_s": ("Training (s)", 1.0),
+    "model/parameters": ("Parameters (M)", 1e6),
+    "model/gflops": ("GFLOPs", 1.0),
+    "memory/peak_mb": ("Peak memory (MB)", 1.0),
 }
+"""Heading, and how many of the metric's own unit are one of the shown."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ Columns = Sequence[Column]
 
 def strata_table(strata: Sequence[Stratum], parameters: Sequence[Parameter]) -> list[Column]:
     """What tuning did to each stratum: default, tuned and repeated, and what it took."""
-    columns = [_texts("Model", [stratum.label for stratum in strata]), *_counts(strata)]
+    columns = [_texts("Model", [stratum.label for stratum in strata])]
     if any(stratum.front for stratum in strata):
         columns.append(_numbers("On the front", [str(len(stratum.front)) for stratum in strata]))
     else:
         columns += _gains(strata)
-    columns.append(_numbers("Time (min:s)", [clock(stratum.seconds) for stratum in strata]))
+    columns += [*_counts(strata), _numbers("Time (min:s)", [clock(stratum.seconds) for stratum in strata])]
     if not any(stratum.front for stratum in strata):
         settings = [setting_text(stratum.best.params, parameters) if stratum.best else MISSING for stratum in strata]
         columns.append(_texts("Tuned setting", settings))
@@ -119,7 +120,12 @@ def front(stratum: Stratum) -> list[Trial]:
 
 def against_name(metric: str) -> str:
     """``time/fit_s`` is Training (s)."""
-    return _AGAINST.get(metric, metric)
+    return _AGAINST[metric][0] if metric in _AGAINST else metric
+
+
+def against_number(metric: str, value: float) -> float:
+    """A value in the unit of its heading."""
+    return value / _AGAINST[metric][1] if metric in _AGAINST else value
 
 
 def setting_text(params: Mapping[str, Any], parameters: Sequence[Parameter]) -> str:
@@ -216,11 +222,12 @@ def gain_text(stratum: Stratum) -> str:
 
 
 def _against(trials: Sequence[Trial], against: Sequence[str]) -> list[Column]:
+    def text(metric: str, values: Sequence[float]) -> str:
+        return f"{against_number(metric, values[0]):.4g}" if values else MISSING
+
     return [
-        _numbers(
-            against_name(key), [f"{trial.values[at]:.4g}" if at < len(trial.values) else MISSING for trial in trials]
-        )
-        for at, key in enumerate(against, start=1)
+        _numbers(against_name(metric), [text(metric, trial.values[at : at + 1]) for trial in trials])
+        for at, metric in enumerate(against, start=1)
     ]
 
 

@@ -244,6 +244,10 @@ def test_a_grid_without_a_default_has_no_difference() -> None:
     assert swept.pictures
 
 
+def test_a_default_that_nothing_beats_is_said_to_be_the_best() -> None:
+    assert "trained once: U-Net found nothing better." in report([sweeps.search("unet", 0.9, trials=1)]).sentence
+
+
 def test_the_papers_setting_has_a_column_where_it_was_tried() -> None:
     study = sweeps.search("unet", 0.9, trials=2)
     study.add_trial(optuna.create_trial(value=0.42, user_attrs={"origin": "paper"}))
