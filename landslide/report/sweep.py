@@ -111,11 +111,15 @@ class SweepReport:
         """Print the result in words, the tables and the notes."""
         console.print(self.sentence, markup=False, highlight=False)
         console.print()
-        sweep_table.print_table(console, self.columns)
+        sweep_table.print_table(console, [each for each in self.columns if each.heading != sweep_table.SETTING])
         if self.against:
             console.print()
             sweep_table.print_table(console, self.front_columns)
         console.print()
+        for stratum in self.strata:
+            if stratum.best and not self.against:
+                setting = sweep_table.setting_text(stratum.best.params, self.parameters)
+                console.print(f"{stratum.label}, tuned: {setting}", markup=False, highlight=False)
         for text in self.notes:
             console.print(text, style="yellow", markup=False, highlight=False)
         console.print(self.caption, style="dim", markup=False, highlight=False)

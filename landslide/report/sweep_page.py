@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from landslide.config import without_credentials
 from landslide.report.page import fill
+from landslide.report.sweep_table import SETTING
 
 if TYPE_CHECKING:
     from landslide.report.sweep import SweepReport
@@ -18,6 +19,7 @@ def render(report: SweepReport) -> str:
         "sweep.html.j2",
         report,
         address=lambda run_id: _address(report.tracking_uri, run_id),
+        setting=SETTING,
         facts=_facts(report),
     )
 

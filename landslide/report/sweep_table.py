@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -17,6 +18,10 @@ from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
 from landslide.report.table import MISSING, escape_markdown
+
+SETTING = "Tuned setting"
+_WIDE = ("Run", SETTING, "Repeats", "Difference", "SD", "Running", "Failed")
+"""Columns that a narrow terminal goes without, in this order."""
 
 _AGAINST = {
     "time/fit_s": ("Training (s)", 1.0),
@@ -60,7 +65,7 @@ def strata_table(strata: Sequence[Stratum], parameters: Sequence[Parameter]) -> 
     columns += [*_counts(strata), _numbers("Time (min:s)", [clock(stratum.seconds) for stratum in strata])]
     if not any(stratum.front for stratum in strata):
         settings = [setting_text(stratum.best.params, parameters) if stratum.best else MISSING for stratum in strata]
-        columns.append(_texts("Tuned setting", settings))
+        columns.append(_texts(SETTING, settings))
     return columns
 
 
@@ -177,14 +182,23 @@ def to_markdown(columns: Columns) -> str:
 
 
 def print_table(console: Console, columns: Columns) -> None:
-    """Print a table; a long last column is folded."""
+    """Print a table, without its less telling columns where the terminal is too narrow for all."""
+    table = _terminal_table(columns)
+    for heading in _WIDE:
+        if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
+            break
+        columns = [column for column in columns if column.heading != heading]
+        table = _terminal_table(columns)
+    console.print(table)
+
+
+def _terminal_table(columns: Columns) -> RichTable:
     table = RichTable(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        justify: Any = "right" if column.numeric else "left"
-        table.add_column(Text(column.heading), justify=justify, overflow="fold")
+        table.add_column(Text(column.heading), justify="right" if column.numeric else "left")
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(Text(cell.text, "bold green" if cell.best else "") for cell in cells))
-    console.print(table)
+    return table
 
 
 def _counts(strata: Sequence[Stratum]) -> list[Column]:

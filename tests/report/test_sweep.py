@@ -80,8 +80,8 @@ def rows(swept: SweepReport) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(swept.csv())))
 
 
-def printed(swept: SweepReport) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+def printed(swept: SweepReport, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     swept.terminal(console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -113,6 +113,19 @@ def test_the_sentence_says_what_was_gained_and_claims_nothing_for_other_tiles(sw
     assert "selected on the validation tiles" in swept.sentence
     assert "no difference here is claimed for other tiles" in swept.sentence
     assert "signific" not in swept.markdown()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_shows_the_numbers_whole_however_narrow(swept: SweepReport, width: int) -> None:
+    # When
+    lines = printed(swept, width).splitlines()
+    # Then
+    assert max(map(len, lines)) <= width
+    (row,) = [line for line in lines if line.startswith("U-Net  ")]
+    shown = ["Default", "Tuned", "Mean", "Finished", "Pruned", "Time (min:s)"]
+    assert {column(swept, heading)[0] for heading in shown} <= set(row.split())
+    assert ("Difference" in "".join(lines)) == (width == 200)
+    assert any(line.startswith("U-Net, tuned: optimizer adamw, lr 0.00") for line in lines)
 
 
 def test_failed_and_unfinished_trials_are_told(swept: SweepReport) -> None:
