@@ -147,7 +147,8 @@ def report_sweep(
 
     Args:
         studies: at least one search, and the repeats that there are; what each is stands in its attributes ``kind``,
-            ``stratum``, ``sweep``, ``objective``, ``against``, ``overrides`` and ``settings``.
+            ``stratum``, ``sweep``, ``objective``, ``against``, ``overrides``, ``settings`` and, of repeats,
+            ``of_trial``, the number of the trial whose setting they train.
         tracking_uri: of the MLflow store that holds the runs.
         command: that goes on with the sweep.
         compose: from overrides to a config, for the best settings as files; None writes none.

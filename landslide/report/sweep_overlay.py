@@ -107,10 +107,9 @@ def _comment(stratum: Stratum, sweep: str, objective: Objective, seed: int, gone
 
 
 def _repeats(stratum: Stratum) -> list[str]:
-    finished = [trial for trial in stratum.repeats if trial.finished]
-    values = [trial.values[0] for trial in finished]
+    values = stratum.repeated
     if not values:
         return []
-    seeds = ", ".join(str(trial.params.get("seed", "?")) for trial in finished)
+    seeds = ", ".join(str(trial.params.get("seed", "?")) for trial in stratum.repeats if trial.finished)
     spread = f" (standard deviation {stdev(values):.4f})" if len(values) > 1 else ""
     return [f"Trained anew with seeds {seeds}: mean {mean(values):.4f}{spread}."]

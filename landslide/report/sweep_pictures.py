@@ -29,7 +29,7 @@ def make_pictures(
     shown = with_trials[:MOST_MODELS]
     if not shown:
         return []
-    note = f" The best {len(shown)} of {len(with_trials)} models." if len(with_trials) > len(shown) else ""
+    note = f" The best {len(shown)} of {len(with_trials)} searches." if len(with_trials) > len(shown) else ""
     metric = metric_name(objective.metric)
     varied = [axis for axis in parameters if len({str(t.params.get(axis.key)) for s in shown for t in s.finished}) > 1]
     pictures: list[Picture | None] = (
@@ -119,7 +119,7 @@ def _slices(strata: Sequence[Stratum], parameters: Sequence[Parameter], metric: 
     return Picture(
         "slices",
         f"{metric} against each parameter",
-        "Finished trials; the best one of a model has a ring. The other parameters vary too, so a cloud is no curve."
+        "Finished trials; a ring marks the best one of a search. The other parameters vary too, so a cloud is no curve."
         f"{note}",
         f"{metric} of the finished trials against {', '.join(p.label for p in parameters)}. Best: {'; '.join(said)}.",
         figures.slices_figure(strata, parameters, metric),

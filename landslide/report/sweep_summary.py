@@ -112,6 +112,10 @@ def _missing(stratum: Stratum) -> list[str]:
         found.append(f"{stratum.label}: {count} {trials} failed: {reason or 'no reason was stored'}.")
     if failed := sum(trial.state == FAILED for trial in stratum.repeats):
         found.append(f"{stratum.label}: {failed} of {len(stratum.repeats)} repeats failed.")
+    if stratum.outdated:
+        found.append(
+            f"{stratum.label}: its repeats are of trial {stratum.repeated_number}, which is no longer the best."
+        )
     if not stratum.finished:
         found.append(f"{stratum.label}: no trial has finished, so nothing is tuned.")
     if left := stratum.count(RUNNING) + stratum.count(WAITING):

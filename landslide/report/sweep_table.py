@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from landslide.report.labels import ARCHITECTURES
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
@@ -57,7 +58,7 @@ Columns = Sequence[Column]
 
 def strata_table(strata: Sequence[Stratum], parameters: Sequence[Parameter]) -> list[Column]:
     """What tuning did to each stratum: default, tuned and repeated, and what it took."""
-    columns = [_texts("Model", [stratum.label for stratum in strata])]
+    columns = [_names(strata, [stratum.label for stratum in strata])]
     if any(stratum.front for stratum in strata):
         columns.append(_numbers("On the front", [str(len(stratum.front)) for stratum in strata]))
     else:
@@ -83,7 +84,7 @@ def trials_table(
     best = [kind == "search" and trial is stratum.best and not stratum.front for stratum, trial, kind in rows]
     values = [_number(trial.values[0]) if trial.values else MISSING for trial in trials]
     return [
-        _texts("Model", [stratum.label for stratum, _, _ in rows]),
+        _names(strata, [stratum.label for stratum, _, _ in rows]),
         _numbers("Trial", [str(trial.number) for trial in trials]),
         _texts("Kind", [kind for _, _, kind in rows]),
         _texts("State", [trial.state for trial in trials]),
@@ -109,7 +110,7 @@ def front_table(
     ]
     trials = [trial for _, trial in rows]
     return [
-        _texts("Model", [label for label, _ in rows]),
+        _names(strata, [label for label, _ in rows]),
         _numbers("Trial", [str(trial.number) for trial in trials]),
         _numbers(metric_name(objective.metric), [_number(trial.values[0]) for trial in trials]),
         *_against(trials, against),
@@ -257,8 +258,10 @@ def _setting(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> list[C
 
 
 def _whole_setting(stratum: Stratum, trial: Trial, kind: str) -> Mapping[str, Any]:
-    tuned = stratum.best.params if kind == "repeat" and stratum.best else {}
-    return {**tuned, **trial.params}
+    """Of a repeat, also what it shares with the trial that it repeats."""
+    number = stratum.best.number if stratum.repeated_number is None and stratum.best else stratum.repeated_number
+    shared = {} if kind == "search" or number is None else stratum.trials[number].params
+    return {**shared, **trial.params}
 
 
 def _ranked(heading: str, values: Sequence[float | None], strata: Sequence[Stratum]) -> Column:
@@ -267,6 +270,10 @@ def _ranked(heading: str, values: Sequence[float | None], strata: Sequence[Strat
     best = {_number(choose(known))} if len(known) > 1 else set()
     texts = [MISSING if value is None else _number(value) for value in values]
     return Column(heading, tuple(Cell(text, best=text in best) for text in texts))
+
+
+def _names(strata: Sequence[Stratum], labels: Sequence[str]) -> Column:
+    return _texts("Model" if any(stratum.name in ARCHITECTURES for stratum in strata) else "Search", labels)
 
 
 def _texts(heading: str, texts: Sequence[str]) -> Column:

@@ -102,7 +102,9 @@ class Stratum:
     name: str
     trials: tuple[Trial, ...]
     repeats: tuple[Trial, ...]
-    """Its best setting, trained anew with other seeds."""
+    """One setting, trained anew with other seeds."""
+    repeated_number: int | None
+    """Of the trial that had this setting; None where the study of the repeats does not say it."""
     settings: Mapping[str, Any]
     """What the study says of itself."""
     importances: Mapping[str, float]
@@ -133,8 +135,14 @@ class Stratum:
 
     @property
     def repeated(self) -> list[float]:
-        """The objective of each repeat that has finished."""
-        return [trial.values[0] for trial in self.repeats if trial.finished]
+        """The objective of each finished repeat of the best trial; empty where they are of an earlier best one."""
+        return [] if self.outdated else [trial.values[0] for trial in self.repeats if trial.finished]
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the repeats are of a trial that is no longer the best, as after a sweep that went on."""
+        of = self.repeated_number
+        return of is not None and self.best is not None and of != self.best.number
 
     @property
     def seconds(self) -> float:
@@ -197,6 +205,7 @@ def _read(name: str, study: Study, repeats: Study | None) -> Stratum:
         name=name,
         trials=tuple(_trial(trial, maximize) for trial in frozen),
         repeats=tuple(_trial(trial, maximize) for trial in repeats.get_trials(deepcopy=False)) if repeats else (),
+        repeated_number=repeats.user_attrs.get("of_trial") if repeats else None,
         settings=study.user_attrs,
         importances=_importances(study, frozen),
         front=tuple(trial.number for trial in study.best_trials) if several else (),

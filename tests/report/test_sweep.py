@@ -274,6 +274,23 @@ def test_one_repeat_has_no_standard_deviation() -> None:
     assert swept.pictures
 
 
+def test_repeats_of_an_earlier_best_trial_do_not_stand_beside_the_best() -> None:
+    # Given: repeats of the default, after which the sweep went on and found a better setting
+    repeats = sweeps.repeat("unet", [0.7, 0.8])
+    repeats.set_user_attr("of_trial", 0)
+    study = sweeps.search("unet", 0.9, trials=5)
+    swept = report([study, repeats])
+    # Then
+    assert study.best_trial.number != 0
+    assert "with other seeds" not in swept.sentence
+    assert "U-Net: its repeats are of trial 0, which is no longer the best." in swept.notes
+    assert {row["optimizer.lr"] for row in rows(swept) if row["kind"] == "repeat"} == {"0.0002"}
+
+
+def test_searches_that_are_no_architectures_are_not_called_models() -> None:
+    assert report([sweeps.search("all", 0.9, trials=2)]).columns[0].heading == "Search"
+
+
 def test_importances_find_what_the_formula_depends_on(swept: SweepReport) -> None:
     for stratum in swept.strata:
         assert len(stratum.finished) >= 20
