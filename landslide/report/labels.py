@@ -56,9 +56,11 @@ def _settings(runs: Sequence[Run]) -> dict[str, str]:
     """Params that differ, most telling first, and the short name of each."""
     known = [run for run in runs if run.params]
     keys = sorted({key for run in known for key in run.params if not key.startswith(_NOT_SETTINGS)}, key=_rank)
-    return short_names(
-        [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
-    )
+    differing = [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
+    columns: dict[tuple[str | None, ...], str] = {}
+    for key in differing:  # one that is filled in from another, as `scheduler.max_lr` from `optimizer.lr`, says nothing
+        columns.setdefault(tuple(run.params.get(key) for run in known), key)
+    return short_names(list(columns.values()))
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -133,6 +133,15 @@ def test_a_label_has_the_architecture_and_what_differs(store: Store) -> None:
     ]
 
 
+def test_a_setting_that_is_filled_in_from_another_is_not_named_beside_it(store: Store) -> None:
+    runs = [
+        store.score(0.9, params={"optimizer.lr": "0.002", "scheduler.max_lr": "0.002"}),
+        store.score(0.8, params={"optimizer.lr": "0.005", "scheduler.max_lr": "0.005"}),
+    ]
+    labels = [row.label.text for row in compare(store.client, runs).rows]
+    assert labels == ["U-Net, lr 0.002", "U-Net, lr 0.005"]
+
+
 def test_what_the_architecture_settles_and_where_a_run_was_stored_is_no_setting(comparison: Comparison) -> None:
     labels = label_runs([row.run for row in comparison.rows])
     assert [dict(label.settings) for label in labels] == [{}] * len(ORDER)
