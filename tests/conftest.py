@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from landslide.config import register
 from landslide.data.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[1]
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or no command that is tested would hear Ctrl-C
 TILES = {"count": 24, "non_landslide": 0, "size_px": 64, "seed": 0}
 
 
