@@ -22,12 +22,14 @@ register()
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> Any:
     """Run one job."""
+    from landslide.sweep.trial import judge_of
+    from landslide.tracking.spool import has_unsent
     from landslide.training.run import run, run_folder  # seconds of imports that --help and --cfg do not wait for
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     if settings.mode == RunMode.MULTIRUN:
-        return run(cfg, folder)  # the sweeper decides what a failure means
+        return run(cfg, folder, judge=judge_of(cfg))  # the sweeper decides what a failure means
     try:
         result = run(cfg, folder)
     except (TrainingDiverged, OutOfMemory) as error:
@@ -38,7 +40,7 @@ def main(cfg: DictConfig) -> Any:
         sys.exit(130)
     except Exception as error:
         sys.exit(tell("train.py", error))
-    if not result.stored:
+    if has_unsent(Path(result.folder)):
         sys.exit(1)  # the run has said why, and what to do
     return result
 

@@ -6,6 +6,7 @@
     |   |-- DataError             a dataset, an image, a mask, a split
     |   |-- WeightsError          pretrained weights that cannot be had or do not fit
     |   |-- TrackingError         the MLflow store
+    |   |-- SweepError            a sweep's database, or a sweep that is not the one that was begun
     |   |-- ComparisonError       runs that cannot be compared
     |   `-- StorageError          a disk that is full, a folder that cannot be written
     |-- TrainingDiverged          the loss is no longer a number; the run is FAILED, its last good checkpoint stays
@@ -45,6 +46,10 @@ class WeightsError(UserError):
 
 class TrackingError(UserError):
     """The MLflow store cannot be opened or does not answer."""
+
+
+class SweepError(UserError):
+    """A sweep cannot begin or go on: its database, its folder, or what it was begun with."""
 
 
 class ComparisonError(UserError):

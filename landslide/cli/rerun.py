@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from landslide.cli.tracking_options import add_uri
@@ -35,6 +36,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Say what differs, train, say how far the numbers are apart."""
     from landslide.terminal import open_console
+    from landslide.tracking.spool import has_unsent
     from landslide.tracking.store import find_run, open_existing
     from landslide.training import rerun
     from landslide.training.run import prepare
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return 1 if different else 0
     result = rerun.run_again(recorded, cfg)
-    if not result.stored:
+    if has_unsent(Path(result.folder)):
         return 1
     _show_deviations(console, rerun.deviations(store, recorded.run.info.run_id, result.run_id))
     return 0

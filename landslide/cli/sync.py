@@ -50,7 +50,8 @@ def _send(folder: Path, uri: str | None) -> str:
     from landslide.errors import ConfigError
     from landslide.tracking.run import require_run, send_rest
     from landslide.tracking.store import open_existing
-    from landslide.training.checkpoint import RUN, alone_in, read_run
+    from landslide.training.checkpoint import alone_in
+    from landslide.training.result import RUN, read_run
 
     recorded = read_run(folder)
     if recorded is None:

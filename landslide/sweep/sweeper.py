@@ -1,70 +1,121 @@
-"""A grid of runs: one trial after the other under one MLflow parent run, with a comparison at the end."""
+"""Many runs from one command: a grid or a search, resumed where it was, with a comparison at the end."""
 
 from __future__ import annotations
 
-import shutil
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
+import optuna
 from hydra.types import HydraContext, TaskFunction
 from mlflow.entities import Metric
 from mlflow.utils.time import get_current_time_millis
 from omegaconf import DictConfig, OmegaConf
+from optuna.storages import BaseStorage
 from rich.console import Console
-from rich.markup import escape
 
 from landslide import config as run_config
-from landslide.errors import ConfigError, TrackingError
+from landslide.errors import SweepError, TrackingError
 from landslide.report import compare
 from landslide.report.runs import Objective
+from landslide.report.sweep import SweepReport, report_sweep
 from landslide.report.table import Row
-from landslide.sweep.space import TrialPlan, describe, grid
+from landslide.sweep.controller import Controller
+from landslide.sweep.plan import (
+    IDENTITY,
+    PARENT,
+    Branch,
+    changes,
+    generation_name,
+    is_run,
+    newest_generation,
+    read_request,
+    repeats_branch,
+    repeats_wanted,
+    require_same_distributions,
+    search_branch,
+)
+from landslide.sweep.slots import Task, make_slots
+from landslide.sweep.space import Space
+from landslide.sweep.storage import (
+    AdvisoryLocks,
+    Claims,
+    OneController,
+    is_sqlite,
+    known_to_jobs,
+    open_storage,
+    patiently,
+    resolve_url,
+)
+from landslide.sweep.study import REPEATS
+from landslide.sweep.watch import Watch
 from landslide.terminal import open_console, tell
-from landslide.tracking.model import MODEL
-from landslide.tracking.run import TrackedRun, create_child, create_run, fail_run, send_rest, sync_command
+from landslide.tracking.run import TrackedRun, create_run, find_parent, require_run, send_rest, sync_command
 from landslide.tracking.spool import Spool, unsent_folders
 from landslide.tracking.store import Store, answering, open_store, wait_for
-from landslide.training.checkpoint import CHECKPOINTS, RUN, read_run, write_json
-from landslide.training.disk import require_disk
-from landslide.training.run import RunResult
+from landslide.training.result import RUN, write_json
 
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
 
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+COMPARED = 24
+"""A grid of no more runs is compared run by run; of a larger one, and of a search, the best run of each stratum."""
+
+EXIT_FAILED = 1
+INTERRUPTED = 128
+"""Plus the signal, as a shell has it."""
 
 
 @dataclass
 class Sweep:
-    """A multirun under way."""
+    """A sweep under way."""
 
+    name: str
+    folder: Path
+    space: Space
+    settings: DictConfig
+    compose: Callable[[list[str]], DictConfig]
+    command: str
+    """That goes on with it."""
+    configs: Sequence[DictConfig]
+    """Of each stratum, with nothing searched."""
     store: Store
-    parent_id: str
-    experiment: str
+    storage: BaseStorage
+    claims: Claims
+    shared: bool
     console: Console
-    finished: dict[int, RunResult] = field(default_factory=dict)
-    finalists: dict[str, int] = field(default_factory=dict)
-    """Trial whose weights stay, by architecture."""
-    failed: int = 0
-    interrupted: bool = False
+    facts: dict[str, Any]
+    branches: list[Branch]
+    interrupted: int | None = None
+
+    @property
+    def cfg(self) -> DictConfig:
+        """What all strata agree in."""
+        return self.configs[0]
+
+    @property
+    def parent_id(self) -> str:
+        """The MLflow run that stands for the sweep."""
+        return str(self.facts[PARENT])
 
     def tell(self, sentence: str) -> None:
         """Say a sentence, whatever characters are in it."""
         tell(self.console, sentence)
 
     def wait_for_store(self) -> None:
-        """Go on once the store answers; after Ctrl-C nobody waits.
+        """Go on once MLflow's store answers; after a signal nobody waits.
 
         Raises:
             TrackingError: where it does not.
         """
         wait_for(self.store, self.tell, 0 if self.interrupted else None)
+
+    def patiently(self, write: Any) -> Any:
+        """Write to the database of the sweep, again where it was away."""
+        return patiently(write, self.tell)
 
 
 def sweep(
@@ -74,133 +125,330 @@ def sweep(
     task_function: TaskFunction,
     config: DictConfig,
 ) -> None:
-    """Run every trial, then compare them.
-
-    A trial that fails does not end the others. Ctrl-C ends the current trial, and what finished is still compared.
+    """Run what the command asks for, or go on with it, then compare.
 
     Raises:
-        UserError: for what the user can mend; nothing was trained then.
-        SystemExit: 1 where a trial failed, 130 after Ctrl-C.
+        UserError: for what the user can mend; nothing was trained then, or all that was trained is kept.
+        SystemExit: 1 where a trial failed, 128 + the signal after Ctrl-C or SIGTERM.
     """
     console = open_console()
-    loader = hydra_context.config_loader
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*describe(params), *arguments])
-    plans = grid(overrides, groups=loader.list_groups(""))
-    configs = _compose_all(plans, hydra_context, config)
-    store = open_store(configs[0].tracking.uri)
-    folder = Path(config.hydra.sweep.dir)
-    disk = require_disk(configs, folder)
-    OmegaConf.save(config, folder / "multirun.yaml")
-    state = _begin(store, plans, configs[0], _name(overrides), console)
-    console.print(f"{disk}\n")
-    launcher = Plugins.instance().instantiate_launcher(
-        hydra_context=hydra_context, task_function=task_function, config=config
-    )
+    state = _open(arguments, params, hydra_context, config, console)
+    told = run_config.without_credentials(OmegaConf.to_yaml(config))
+    (state.folder / "multirun.yaml").write_text(told, encoding="utf-8")
     try:
-        with answering(store):
-            for plan, cfg in zip(plans, configs, strict=True):
-                _run_trial(state, launcher, plan, cfg, len(plans))
-                if state.interrupted:
-                    break
-            _finish(state, plans, configs[0], folder)
+        with known_to_jobs(resolve_url(config.sweep.storage)), answering(state.store):
+            if all(branch.complete for branch in state.branches):
+                state.tell(
+                    f"Everything of '{state.name}' is finished: {_counts(state)}. To train it anew: sweep.fresh=true"
+                )
+            _train(state, Task(hydra_context, task_function, config))
+            if config.sweep.role == run_config.WORKER:
+                state.tell("Nothing is left to train here; the controller compares.")
+            else:
+                _finish(state)
     except TrackingError as error:
-        _end_without_store(state, error, folder)
-    unsent = unsent_folders(folder)
+        _end_without_store(state, error)
+    unsent = unsent_folders(state.folder)
     if unsent:
-        state.tell(f"Not whole in MLflow: {', '.join(map(str, unsent))}. Send the rest: {sync_command(folder)}")
+        state.tell(f"Not whole in MLflow: {', '.join(map(str, unsent))}. Send the rest: {sync_command(state.folder)}")
     if state.interrupted:
-        sys.exit(EXIT_INTERRUPTED)
-    if state.failed or unsent:
+        sys.exit(INTERRUPTED + state.interrupted)
+    if unsent or any(record.outcome.get("failed") for branch in state.branches for record in branch.study.records):
         sys.exit(EXIT_FAILED)
 
 
-def _name(overrides: Sequence[Override]) -> str:
-    varied = [override for override in overrides if override.is_sweep_override()] or overrides
-    return " ".join(str(override.input_line) for override in varied) or "multirun"
+def _open(
+    arguments: list[str], params: Mapping[str, Any], context: HydraContext, config: DictConfig, console: Console
+) -> Sweep:
+    """Everything that can be wrong is found here, before the first trial."""
+    request = read_request(arguments, params, context.config_loader, config)
+    space, configs, identities, settings = request.space, request.configs, request.identities, config.sweep
+    for note in space.notes:
+        tell(console, note)
+    store = open_store(configs[0].tracking.uri)
+    request.base.mkdir(parents=True, exist_ok=True)  # where that can't be, no database is made for it
+    url = resolve_url(settings.storage)
+    storage = open_storage(url)
+    name = choose_generation(storage, request.name, space, identities, settings, console)
+    folder = request.base / name
+    shared = not is_sqlite(url)
+    claims: Claims = (
+        AdvisoryLocks(url, name, leads=settings.role != run_config.WORKER) if shared else OneController(folder)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    state = Sweep(
+        name=name,
+        folder=folder,
+        space=space,
+        settings=settings,
+        compose=request.compose,
+        command=_command(arguments, config),
+        configs=configs,
+        store=store,
+        storage=storage,
+        claims=claims,
+        shared=shared,
+        console=console,
+        facts={},
+        branches=[],
+    )
+    with claims.alone():
+        _begin(state, identities)
+    console.print(_announcement(state), markup=False, highlight=False)
+    if request.disk:
+        console.print(f"{request.disk}\n")
+    return state
 
 
-def _compose_all(plans: Sequence[TrialPlan], context: HydraContext, config: DictConfig) -> list[DictConfig]:
-    """Compose and check every trial, so that a wrong value is found before the first one trains."""
-    configs = []
-    for plan in plans:
-        try:
-            composed = context.config_loader.load_sweep_config(config, list(plan.overrides))
-        except ValueError as error:  # a check without a name of its own, such as of `data=3,4`
-            raise ConfigError(f"{' '.join(plan.overrides)}: does not compose ({error}).") from error
-        try:
-            run_config.check(composed)
-        except ConfigError as error:
-            asked = f" That is trial {plan.number + 1} of {len(plans)}: {plan.name}" if len(plans) > 1 else ""
-            raise ConfigError(f"{error}{asked}") from error
-        configs.append(composed)
-    return configs
+def _command(arguments: Sequence[str], config: DictConfig) -> str:
+    """What goes on with the sweep: without a password, and without what would begin it anew."""
+    words = [
+        word
+        for word in (*config.hydra.overrides.hydra, *arguments)
+        if word.lstrip("+").partition("=")[0] not in ("hydra.mode", "sweep.fresh")
+    ]
+    return run_config.without_credentials(f"python train.py -m {shlex.join(words)}".rstrip())
 
 
-def _begin(store: Store, plans: Sequence[TrialPlan], cfg: DictConfig, name: str, console: Console) -> Sweep:
-    parent_id = create_run(store, cfg.tracking.experiment, name[:250], {"landslide.kind": "multirun"})
-    console.print(f"{len(plans)} runs; in the MLflow page they are under '{name}' (landslide ui)", markup=False)
-    return Sweep(store, parent_id, cfg.tracking.experiment, console)
+def choose_generation(
+    storage: BaseStorage,
+    wanted: str,
+    space: Space,
+    identities: Sequence[Mapping[str, str]],
+    settings: DictConfig,
+    console: Console,
+) -> str:
+    """Which sweep of this name goes on, or whether a new one begins.
 
-
-def _run_trial(state: Sweep, launcher: Any, plan: TrialPlan, cfg: DictConfig, total: int) -> None:
-    state.console.rule(escape(f"{plan.number + 1}/{total}  {plan.name}"), align="left", characters="-")
-    state.wait_for_store()
-    run_id = create_child(state.store, state.parent_id, state.experiment, plan.name or "run", plan.number)
-    overrides = [*plan.overrides, f"tracking.run_id={run_id}"]
-    try:
-        job = launcher.launch([overrides], initial_job_idx=plan.number)[0]
-        state.finished[plan.number] = job.return_value
-        _keep_the_better(state, plan.number, cfg)
-    except KeyboardInterrupt:
-        state.interrupted = True
-        _end_if_running(state, run_id, "KILLED")
-        state.console.print("\nInterrupted. Comparing what has finished.")
-    except Exception as error:  # one bad trial never ends a sweep, whatever it died of; the reason is kept and shown
-        state.failed += 1
-        reason = str(error) or type(error).__name__
-        if _end_if_running(state, run_id, "FAILED"):
-            fail_run(state.store, run_id, reason)
-        state.console.print(f"[bold red]failed:[/bold red] {escape(f'{type(error).__name__}: {reason}')}")
-
-
-def _end_if_running(state: Sweep, run_id: str, status: str) -> bool:
-    state.wait_for_store()
-    client = state.store.client
-    running: bool = client.get_run(run_id).info.status == "RUNNING"
-    if running:
-        client.set_terminated(run_id, status)
-    return running
-
-
-def _end_without_store(state: Sweep, error: TrackingError, folder: Path) -> None:
-    """Leave what a lost server would have been told, so that ``landslide sync`` tells it; what was trained is kept."""
-    facts = {"run_id": state.parent_id, "tracking_uri": run_config.without_credentials(state.store.uri)}
-    write_json(folder / RUN, {**facts, "environment": {}})
-    TrackedRun(Spool(folder)).set_status("KILLED" if state.interrupted else "FAILED")
-    state.tell(
-        f"{error}\nThe multirun ends here, with {len(state.finished)} runs finished. Their results are in {folder}; "
-        f"once they are sent, compare them: landslide compare {state.parent_id}"
+    Raises:
+        SweepError: where it is not the sweep that was begun, and ``sweep.on_change`` does not say what then.
+    """
+    newest = newest_generation(storage, wanted)
+    name = generation_name(wanted, newest)
+    if newest == 0 or settings.role == run_config.WORKER:
+        if newest == 0 and settings.role == run_config.WORKER:
+            raise SweepError(
+                f"sweep.role=worker: there is no sweep '{wanted}' to work for. Start its controller first, with the "
+                "same command without sweep.role."
+            )
+        return name
+    if settings.fresh:
+        return generation_name(wanted, newest + 1)
+    begun = {study.study_name: study.user_attrs for study in storage.get_all_studies()}
+    told: list[str] = []
+    for stratum, now in zip(space.strata, identities, strict=True):
+        before = begun.get(f"{name}/{stratum.name}", {}).get(IDENTITY)
+        if before is not None:
+            told += [line for line in changes(before, now) if line not in told]
+    if not told or settings.on_change == "continue":
+        if told:
+            tell(console, f"'{name}' goes on, although {'; '.join(told)}.")
+        return name
+    if settings.on_change == "fresh":
+        tell(console, f"'{name}' was another search ({'; '.join(told)}); a new one begins.")
+        return generation_name(wanted, newest + 1)
+    raise SweepError(
+        f"sweep '{name}' is not the one that was begun:\n  "
+        + "\n  ".join(told)
+        + "\nGive it another name (sweep.name=...), begin anew (sweep.on_change=fresh), or go on all the same "
+        "(sweep.on_change=continue)."
     )
 
 
-def _finish(state: Sweep, plans: Sequence[TrialPlan], cfg: DictConfig, folder: Path) -> None:
-    objective = Objective(cfg.objective.metric, maximize=cfg.objective.direction == "maximize")
-    client = state.store.client
+def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
+    """The MLflow run of the sweep and the studies of its strata, found or made."""
+    begun = [
+        study.user_attrs
+        for study in state.storage.get_all_studies()
+        if study.study_name.startswith(f"{state.name}/") and PARENT in study.user_attrs
+    ]
+    settings, experiment = state.settings, state.cfg.tracking.experiment
+    if not begun and any(state.folder.glob("*/[0-9]*")):  # a new trial 0 would go on from an old checkpoint
+        raise SweepError(
+            f"{state.folder}: holds trials that the database does not know. Name the database that they were begun with"
+            " (sweep.storage=...), give the sweep another name (sweep.name=...), or remove that folder."
+        )
+    with answering(state.store):
+        parent_id = begun[0][PARENT] if begun else find_parent(state.store, experiment, state.name)
+        if parent_id is None:
+            tags = {"landslide.kind": "multirun", "landslide.sweep": state.name}
+            parent_id = create_run(state.store, experiment, state.name, tags)
+        else:
+            require_run(state.store, parent_id, f"sweep '{state.name}'", "Name the store that it was begun in.")
+            state.store.client.update_run(parent_id, "RUNNING")
+    state.facts = {
+        PARENT: parent_id,
+        "sweep": state.name,
+        "objective": {"metric": state.cfg.objective.metric, "direction": state.cfg.objective.direction},
+        "against": list(settings.against),
+        "settings": {"sampler": state.space.sampler, "pruner": settings.pruner},
+    }
+    for stratum, cfg, known in zip(state.space.strata, state.configs, identities, strict=True):
+        branch = search_branch(
+            state.storage,
+            state.name,
+            stratum,
+            state.space,
+            cfg,
+            settings,
+            folder=state.folder,
+            facts={**state.facts, IDENTITY: dict(known)},
+            patiently=state.patiently,
+        )
+        require_same_distributions(branch)
+        state.branches.append(branch)
+    _renew_facts(state, state.branches)
+
+
+def _renew_facts(state: Sweep, branches: Sequence[Branch]) -> None:
+    """What a later start may change, for who reads the database alone; a worker's words are not the sweep's."""
+    if state.settings.role == run_config.WORKER:
+        return
+    for branch in branches:
+        budget = {
+            "n_trials": branch.target,
+            "timeout_s": branch.budget_s,
+            "repeats": repeats_wanted(state.space, state.settings),
+        }
+        branch.study.set_fact("settings", {**state.facts["settings"], **budget})
+        branch.study.set_fact("folder", str(state.folder.absolute()))
+        branch.study.set_fact("command", state.command)
+
+
+def _announcement(state: Sweep) -> str:
+    settings, space = state.settings, state.space
+    total = sum(branch.target or 0 for branch in state.branches)
+    done = sum(record.finished for branch in state.branches for record in branch.study.records)
+    how = "" if space.sampler == "grid" else f", searched by {space.sampler}"
+    how += "" if settings.pruner == "none" else f", pruned by {settings.pruner}"
+    budget = f"{settings.timeout_s:.0f} s of training a stratum" if settings.timeout_s else ""
+    runs = f"{total} runs" if total else ""
+    amount = " and ".join(word for word in (runs, budget) if word)
+    before = f"; {done} are finished, the others go on" if done else ""
+    return f"{amount}{how}{before}; in the MLflow page they are under '{state.name}' (landslide ui)"
+
+
+def _train(state: Sweep, task: Task) -> None:
+    settings = state.settings
+    slots = make_slots(task, settings.slots)
+    watch = Watch(state.console, state.branches, len(slots), state.wait_for_store)
+    controller = Controller(
+        state.store,
+        state.parent_id,
+        state.cfg.tracking.experiment,
+        state.claims,
+        slots,
+        watch,
+        shared=state.shared,
+        max_attempts=settings.max_attempts,
+    )
+    try:
+        with watch.shown():
+            controller.train(state.branches)
+            if settings.role != run_config.WORKER and controller.signal is None:
+                _repeat(state, watch, controller)
+    finally:
+        state.interrupted = controller.signal
+        for slot in slots:
+            slot.close()
+
+
+def _repeat(state: Sweep, watch: Watch, controller: Controller) -> None:
+    """The best setting of each stratum anew, with the same seeds for all."""
+    if not repeats_wanted(state.space, state.settings):
+        return
+    found = [
+        repeats_branch(state.storage, branch, cfg, state.settings.repeats, state.facts, state.patiently)
+        for branch, cfg in zip(list(state.branches), state.configs, strict=True)
+    ]
+    repeats = [branch for branch in found if branch is not None]
+    _renew_facts(state, repeats)
+    state.branches += repeats
+    watch.branches += repeats
+    controller.train(repeats)
+
+
+def _counts(state: Sweep) -> str:
+    return ", ".join(f"{branch.title} {len(branch.study.records)}" for branch in state.branches)
+
+
+def _end_without_store(state: Sweep, error: TrackingError) -> None:
+    """Leave what a lost server would have been told, so that ``landslide sync`` tells it; what was trained is kept."""
+    facts = {"run_id": state.parent_id, "tracking_uri": run_config.without_credentials(state.store.uri)}
+    write_json(state.folder / RUN, {**facts, "environment": {}})
+    TrackedRun(Spool(state.folder)).set_status("KILLED" if state.interrupted else "FAILED")
+    finished = sum(record.finished for branch in state.branches for record in branch.study.records)
+    state.tell(
+        f"{error}\nThe sweep ends here, with {finished} runs finished. Their results are in {state.folder}; the same "
+        f"command goes on. Once they are sent, compare them: landslide compare {state.parent_id}"
+    )
+
+
+def _finish(state: Sweep) -> None:
     _hand_on_finalists(state)
     state.wait_for_store()
-    _send_rest(state, folder)
+    _send_rest(state)
+    client = state.store.client
     try:
-        comparison = compare(client, [state.parent_id], objective)
-        files = comparison.write(folder / "comparison")
-        state.console.print()
-        comparison.terminal(state.console)
-        page = next(file for file in files if file.suffix == ".html")
-        state.console.print(f"\nThe whole comparison: {page}\nEvery run: landslide ui", markup=False)
-        client.log_artifacts(state.parent_id, str(folder / "comparison"))
-        client.set_tag(state.parent_id, "mlflow.note.content", _within_note(comparison.markdown()))
-        _show_winner(state, comparison.rows[0])
+        _report(state)
     finally:
-        client.set_terminated(state.parent_id, _status(state, len(plans)))
+        paused = state.interrupted is not None
+        client.set_tag(state.parent_id, "landslide.sweep_state", "paused" if paused else "finished")
+        client.set_terminated(state.parent_id, _status(state))
+
+
+def _report(state: Sweep) -> None:
+    objective = Objective(state.cfg.objective.metric, maximize=state.cfg.objective.direction == "maximize")
+    client = state.store.client
+    ids = _compared(state)
+    if not ids:
+        return
+    comparison = compare(client, ids, objective)
+    place = state.folder / "comparison"
+    pages, note = {"comparison": comparison.write(place)}, comparison.markdown()
+    if state.space.parameters:
+        report = _search_report(state)
+        pages["search"] = report.write(place)
+        if state.space.sampler != "grid":
+            note = f"{report.markdown()}\n{note}"
+            state.console.print()
+            report.terminal(state.console)
+    state.console.print()
+    comparison.terminal(state.console)
+    state.console.print()
+    for what, files in pages.items():
+        page = next(file for file in files if file.suffix == ".html")
+        state.console.print(f"The whole {what}: {page}", markup=False, soft_wrap=True)
+    state.console.print("Every run: landslide ui")
+    client.log_artifacts(state.parent_id, str(place))
+    client.set_tag(state.parent_id, "mlflow.note.content", _within_note(note))
+    _show_winner(state, comparison.rows[0])
+
+
+def _search_report(state: Sweep) -> SweepReport:
+    studies = [optuna.load_study(study_name=branch.study.name, storage=state.storage) for branch in state.branches]
+    compose_one = state.compose if is_run(state.cfg) else None
+    uri = state.store.client.tracking_uri
+    return report_sweep(studies, tracking_uri=uri, command=state.command, compose=compose_one)
+
+
+def _compared(state: Sweep) -> list[str]:
+    """Which runs stand beside each other: all of a small grid, else the repeats, else the best of each stratum."""
+    launched = [
+        (branch, record.launch["run_id"])
+        for branch in state.branches
+        for record in branch.study.records
+        if record.launch
+    ]
+    if state.space.sampler == "grid" and len(launched) <= COMPARED:
+        return [run_id for _, run_id in launched]
+    repeated = [run_id for branch, run_id in launched if branch.kind == REPEATS]
+    if repeated:  # the settings were selected by their search; what they are worth, new seeds say
+        return repeated[: COMPARED * len(state.space.strata)]
+    found = [branch.best() for branch in state.branches]
+    return [record.launch["run_id"] for record in found if record is not None] or [
+        run_id for _, run_id in launched[:COMPARED]
+    ]
 
 
 def _show_winner(state: Sweep, winner: Row) -> None:
@@ -218,37 +466,33 @@ def _within_note(text: str) -> str:
     return text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - len(rest)].rpartition("\n")[0] + rest
 
 
-def _status(state: Sweep, planned: int) -> str:
+def _status(state: Sweep) -> str:
     if state.interrupted:
         return "KILLED"
-    return "FAILED" if state.failed == planned else "FINISHED"
+    records = [record for branch in state.branches for record in branch.study.records]
+    return "FAILED" if all(record.outcome.get("failed") for record in records) else "FINISHED"
 
 
-def _keep_the_better(state: Sweep, number: int, cfg: DictConfig) -> None:
-    """Of two runs of an architecture only the better keeps its weights, at once: a long sweep needs no large disk."""
-    if cfg.tracking.keep_models != "finalists":
-        return
-    rival = state.finalists.setdefault(cfg.arch.name, number)
-    if rival == number:
-        return
-    sign = 1 if cfg.objective.direction == "maximize" else -1
-    better = sign * state.finished[number].score > sign * state.finished[rival].score
-    state.finalists[cfg.arch.name], loser = (number, rival) if better else (rival, number)
-    for name in (MODEL, CHECKPOINTS):
-        shutil.rmtree(Path(state.finished[loser].folder) / name)
+def _finalists(state: Sweep) -> list[Path]:
+    found = [(branch, branch.best()) for branch in state.branches]
+    return [branch.folder / str(record.number) for branch, record in found if record is not None]
 
 
 def _hand_on_finalists(state: Sweep) -> None:
-    for number in state.finalists.values():
-        TrackedRun(Spool(Path(state.finished[number].folder))).log_model()
+    if state.cfg.tracking.get("keep_models") != "finalists":
+        return
+    for folder in _finalists(state):
+        if (folder / "model").is_dir():  # else it was handed on before
+            TrackedRun(Spool(folder)).log_model()
 
 
-def _send_rest(state: Sweep, folder: Path) -> None:
+def _send_rest(state: Sweep) -> None:
     """The finalists' models, and what was kept while the server was away."""
-    for place in unsent_folders(folder):
-        recorded = read_run(place)
-        assert recorded is not None  # it is written before anything is logged
-        try:
-            send_rest(state.store, recorded["run_id"], place)
-        except TrackingError as error:  # told again at the end, with the cure
-            state.tell(str(error))
+    for branch in state.branches:
+        for record in branch.study.records:
+            place = branch.folder / str(record.number)
+            if record.finished and (place / "unsent").is_dir():
+                try:
+                    send_rest(state.store, record.launch["run_id"], place)
+                except TrackingError as error:  # told again at the end, with the cure
+                    state.tell(str(error))

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,8 +29,11 @@ PACKAGES = (
 )
 
 
+@cache
 def git_state() -> tuple[str | None, bool | None]:
     """Commit of the checkout that this package runs from, and whether files differ from it.
+
+    Asked once a process: what runs is what was there when it was imported.
 
     Returns:
         ``(None, None)`` where it is no checkout: an installed wheel is told by its version.

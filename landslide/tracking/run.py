@@ -48,17 +48,33 @@ def create_run(store: Store, experiment: str, name: str, tags: Mapping[str, str]
     return run_id
 
 
-def create_child(store: Store, parent_id: str, experiment: str, name: str, trial: int) -> str:
+def create_child(
+    store: Store, parent_id: str, experiment: str, name: str, trial: int, kind: str, tags: Mapping[str, str]
+) -> str:
     """A new run under a multirun; returns its id."""
-    tags = {"mlflow.parentRunId": parent_id, "landslide.kind": "run", "landslide.trial": str(trial)}
-    return create_run(store, experiment, name, tags)
+    return create_run(store, experiment, name, {**_child_tags(parent_id, kind, trial), **tags})
 
 
-def fail_run(store: Store, run_id: str, reason: str) -> None:
-    """End a run as FAILED with a reason of one line."""
-    for key, value in failure_tag(reason).items():
-        store.client.set_tag(run_id, key, value)
-    store.client.set_terminated(run_id, "FAILED")
+def _child_tags(parent_id: str, kind: str, trial: int) -> dict[str, str]:
+    return {"mlflow.parentRunId": parent_id, "landslide.kind": kind, "landslide.trial": str(trial)}
+
+
+def find_child(
+    store: Store, parent_id: str, experiment: str, kind: str, trial: int, tags: Mapping[str, str]
+) -> str | None:
+    """The run that :func:`create_child` made of the same trial, None where there is none."""
+    return _find(store, experiment, {**_child_tags(parent_id, kind, trial), **tags})
+
+
+def find_parent(store: Store, experiment: str, sweep: str) -> str | None:
+    """The run of a sweep of this name, None where there is none."""
+    return _find(store, experiment, {"landslide.kind": "multirun", "landslide.sweep": sweep})
+
+
+def _find(store: Store, experiment: str, tags: Mapping[str, str]) -> str | None:
+    asked = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    found = store.client.search_runs([experiment_id(store, experiment)], asked, max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def failure_tag(reason: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from landslide.errors import TrackingError
 
-UNSENT = "unsent"
+UNSENT, SENT = "unsent", "sent"
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Between attempts while the server is away; the last one again and again."""
@@ -160,8 +160,11 @@ class Spool:
         return int(text)
 
     def delete(self) -> None:
-        """Remove it, everything having been sent."""
-        shutil.rmtree(self._lines.parent)
+        """Remove it, everything having been sent; at once, since a part of it would be sent again, or miss files."""
+        aside = self.run_folder / SENT
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed right here
+        self._lines.parent.rename(aside)
+        shutil.rmtree(aside)
 
 
 def send_all(spool: Spool, send: Send) -> dict[str, int]:

@@ -92,15 +92,24 @@ def _open(uri: str | None, *, writes: bool) -> Store:
     try:
         database = _sqlite_file(found)
         if database is None:
+            _require_server(found)
             return _connect(found)
         if writes:
             database.parent.mkdir(parents=True, exist_ok=True)
         with _alone(database):
             _require_mlflow_database(found, database, writes=writes)
+            if writes and not database.exists():
+                _make(database)
             return _connect(found)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
         place = "MLFLOW_TRACKING_URI" if uri is None and found != default_uri() else "tracking.uri"
         raise TrackingError(without_credentials(f"{place}={found}: {_reason(found, error)}")) from error
+
+
+def _require_server(uri: str) -> None:
+    """Ask a database server once: MLflow would ask for minutes one that does not answer."""
+    if uri.startswith(("postgresql", "mysql")):
+        create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 5}).connect().close()
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -112,19 +121,23 @@ def _sqlite_file(uri: str) -> Path | None:
 
 @contextmanager
 def _alone(database: Path) -> Iterator[None]:
-    """Several processes that make one SQLite database at once break it; so does a full disk or Ctrl-C in the midst.
-
-    What was cut short is removed, since no later run could open it.
-    """
+    """Several processes that make one SQLite database at once break it."""
     folder = database.parent
     with FileLock(folder / ".mlflow.lock") if os.access(folder, os.W_OK) else nullcontext():  # read-only: nobody makes
-        new = not database.exists()
-        try:
-            yield
-        except BaseException:
-            if new:
-                database.unlink(missing_ok=True)
-            raise
+        yield
+
+
+def _make(database: Path) -> None:
+    """Make it aside, then rename it: one that a kill or a full disk cut short could never be opened again."""
+    aside = database.with_name(f".{database.name}.part")
+    try:
+        for left in database.parent.glob(f"{aside.name}*"):
+            left.unlink()
+        _connect(f"sqlite:///{aside.as_posix()}")
+        aside.replace(database)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _connect(uri: str) -> Store:

@@ -11,9 +11,7 @@ is killed at, :func:`newest_checkpoint` continues it.
 
 from __future__ import annotations
 
-import json
 import pickle
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +26,9 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from landslide.errors import ConfigError, storage_error
+from landslide.training.result import RESULT, RUN, read_run
 
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
-RUN, RESULT = "run.json", "result.json"
 IDENTITY = "landslide"
 """Key of a checkpoint under which lies what a continued run must have in common with it."""
 
@@ -174,24 +172,6 @@ class Saved:
         return (self.folder / RESULT).is_file()
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """What a run's ``run.json`` says: ``run_id``, ``tracking_uri``, ``environment``; None where there is none.
-
-    Raises:
-        ConfigError: for a file that says nothing of the kind.
-    """
-    path = folder / RUN
-    if not path.is_file():
-        return None
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not re.fullmatch(r"[0-9a-f]{32}", stored["run_id"]):
-            raise ValueError(f"run_id={stored['run_id']}")
-        return {"run_id": stored["run_id"], **{key: stored[key] for key in ("tracking_uri", "environment")}}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{path}: is damaged ({error}). Delete it to go on as a new run.") from error
-
-
 def open_checkpoint(path: Path) -> Saved:
     """What a checkpoint says of itself; its tensors are mapped, not read.
 
@@ -222,13 +202,6 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     there = [path for name in (LAST, BEST) if (path := folder / CHECKPOINTS / name).is_file()]
     return max(there, key=lambda path: open_checkpoint(path).epochs, default=None)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """A whole JSON file or none: written aside, then renamed."""
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    aside.replace(path)
 
 
 def require_same(saved: Saved, identity: Mapping[str, str], *, max_epochs: int, any_length: bool) -> None:

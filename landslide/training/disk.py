@@ -47,7 +47,7 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
 
     Args:
         configs: at least one; all with the same ``tracking.keep_models``.
-        folder: where checkpoints go; made if missing.
+        folder: where checkpoints go; it need not be there yet.
 
     Returns:
         A sentence for people.
@@ -68,8 +68,8 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
     else:
         kept = KEPT * sum(size for _, size in each) if keep == "all" else 0.0
     most = kept + WHILE_TRAINING * max(size for _, size in each)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free / 1e6
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free / 1e6
     if most > free:
         raise TrackingError(
             f"{folder}: {free:.0f} MB are free, up to {most:.0f} MB are needed for checkpoints and models. Free some, "

@@ -20,7 +20,8 @@ from landslide import config
 from landslide.errors import ConfigError, TrackingError
 from landslide.tracking.provenance import Difference, differences, environment
 from landslide.tracking.store import FOLDER, Store
-from landslide.training.run import Parts, RunResult, run
+from landslide.training.result import RunResult
+from landslide.training.run import Parts, run
 
 NOT_COMPARED = ("time", "memory", "system")
 """First parts of metrics that no two runs share."""

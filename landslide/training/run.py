@@ -9,7 +9,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from landslide.terminal import open_console, tell
 from landslide.tracking.model import MODEL, export_model
 from landslide.tracking.provenance import differences, environment
 from landslide.tracking.run import TrackedRun, create_run, open_run, require_run
-from landslide.tracking.spool import discard_unsent, has_unsent
+from landslide.tracking.spool import discard_unsent
 from landslide.tracking.store import Store, open_store
 from landslide.training import hardware as hw
 from landslide.training import memory
@@ -47,8 +47,6 @@ from landslide.training.checkpoint import (
     BEST,
     CHECKPOINTS,
     LAST,
-    RESULT,
-    RUN,
     Checkpoint,
     EpochSeed,
     Saved,
@@ -57,13 +55,14 @@ from landslide.training.checkpoint import (
     newest_checkpoint,
     open_checkpoint,
     require_same,
-    write_json,
 )
 from landslide.training.disk import require_disk
 from landslide.training.history import History
 from landslide.training.module import SegmentationModule
 from landslide.training.progress import ProgressDisplay
+from landslide.training.pruning import Judge, Pruning
 from landslide.training.record import record
+from landslide.training.result import RESULT, RUN, RunResult, write_json, write_result
 
 MAY_DIFFER = (
     "ckpt_path",
@@ -88,25 +87,6 @@ KNOWN_WARNINGS = (
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What a sweep needs to know of a finished run."""
-
-    score: float
-    """The best epoch's objective."""
-    metric: str
-    epoch: int
-    """Of the score; 1 is the first."""
-    run_id: str
-    folder: str
-    """Holds ``model/`` (the best weights) and ``checkpoints/``."""
-
-    @property
-    def stored(self) -> bool:
-        """MLflow has all of it."""
-        return not has_unsent(Path(self.folder))
-
-
-@dataclass(frozen=True)
 class Parts:
     """What a run is made of, built and fitting together, before anything is written."""
 
@@ -125,7 +105,7 @@ class Parts:
     """What ``run.json`` beside that checkpoint says, where the same MLflow run goes on."""
 
 
-def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) -> RunResult:
+def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None, judge: Judge | None = None) -> RunResult:
     """Train, validate and record one model, or go on with one that was interrupted.
 
     Everything that can be wrong with data, weights or store is found before the MLflow run begins.
@@ -134,6 +114,7 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
         cfg: a composed :class:`~landslide.config.RunConfig`.
         folder: the run's own, for checkpoints; with ``ckpt_path`` it is that checkpoint's, whatever is given.
         tags: further ones of a new MLflow run.
+        judge: asked after every epoch whether the run is worth going on with; see :mod:`landslide.training.pruning`.
 
     Raises:
         UserError: for what the user can mend.
@@ -148,8 +129,9 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
         _announce(console, parts, folder)
         run_id = _begin(parts, folder, tags or {})
         with open_run(parts.store, run_id, folder, partial(tell, console)) as tracked:
-            _describe(tracked, parts)
-            history = fit(parts, folder, console, tracked)
+            model_costs = _model_costs(parts)
+            _describe(tracked, parts, model_costs)
+            history, pruned = fit(parts, folder, console, tracked, judge)
             record(
                 tracked,
                 history,
@@ -157,11 +139,18 @@ def run(cfg: DictConfig, folder: Path, tags: Mapping[str, str] | None = None) ->
                 panel_tiles=cfg.tracking.panel_tiles,
                 store_probability=cfg.tracking.store_probability,
             )
+            if pruned is not None:
+                tracked.set_tags({"landslide.pruned": pruned})
             _keep_model(tracked, parts, folder)
-            assert history.best is not None
+            assert history.best is not None and history.last is not None
             score = dict(history.series[cfg.objective.metric])[history.best.epoch]
-            result = RunResult(score, cfg.objective.metric, history.best.epoch, run_id, str(folder))
-            write_json(folder / RESULT, asdict(result))
+            costs = {"time/fit_s": history.last.seconds, "memory/peak_mb": history.peak_mb, **model_costs}
+            series = [(epoch, value) for epoch, value in history.series[cfg.objective.metric] if not math.isnan(value)]
+            result = RunResult(
+                score, cfg.objective.metric, history.best.epoch, run_id, str(folder), costs, series, pruned
+            )
+            write_result(folder, result)
+            _remove_checkpoints(cfg, folder)  # only now: a run that is killed before goes on from them
     return result
 
 
@@ -286,20 +275,23 @@ def _begin(parts: Parts, folder: Path, tags: Mapping[str, str]) -> str:
     return str(run_id)
 
 
-def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> History:
-    """Train to the last epoch.
+def fit(
+    parts: Parts, folder: Path, console: Console, tracked: TrackedRun, judge: Judge | None = None
+) -> tuple[History, str | None]:
+    """Train to the last epoch, or until early stopping or the judge ends it.
 
     Returns:
-        What every epoch measured; the best weights lie in ``folder/checkpoints/best.ckpt``.
+        What every epoch measured, and what the judge said; the best weights lie in ``folder/checkpoints/best.ckpt``.
     """
     cfg = parts.cfg
     best = Checkpoint(folder, BEST, parts.identity, cfg.objective.metric, cfg.objective.direction)
     last = Checkpoint(folder, LAST, parts.identity)
     history = History(best, tracked.log_metrics)
     progress = ProgressDisplay(console, history, cfg.objective.metric)
+    pruning = [] if judge is None else [Pruning(judge, history, cfg.objective.metric)]
     try:
         with quiet():
-            callbacks = [EpochSeed(cfg.seed), history, progress, *early_stopping(cfg), best, last]
+            callbacks = [EpochSeed(cfg.seed), history, progress, *early_stopping(cfg), best, last, *pruning]
             trainer = build_trainer(parts, callbacks, folder)
             start = parts.saved.path if parts.saved else None
             with memory.require_memory(cfg, parts.hardware.device):
@@ -308,10 +300,13 @@ def fit(parts: Parts, folder: Path, console: Console, tracked: TrackedRun) -> Hi
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
     assert history.last is not None
-    if history.last.epoch < cfg.trainer.max_epochs:
+    reason = next((callback.reason for callback in pruning), None)
+    if reason is not None:
+        tell(console, f"pruned: {reason}")
+    elif history.last.epoch < cfg.trainer.max_epochs:
         waited = f"{cfg.objective.metric} has not improved for {cfg.regularization.early_stopping} epochs"
         console.print(f"ended after epoch {history.last.epoch}: {waited}")
-    return history
+    return history, reason
 
 
 def build_module(parts: Parts) -> SegmentationModule:
@@ -348,13 +343,19 @@ def early_stopping(cfg: DictConfig) -> list[EarlyStopping]:
     return [EarlyStopping(cfg.objective.metric, patience=patience, mode=mode, check_finite=False)]
 
 
-def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
-    """Lightning's trainer, without what this package does itself (logging, bars, summaries)."""
+def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path, **limits: int) -> pl.Trainer:
+    """Lightning's trainer, without what this package does itself (logging, bars, summaries).
+
+    Args:
+        parts: of the run.
+        callbacks: all of them.
+        folder: that Lightning may write to.
+        limits: for a shorter training than the config's: ``max_epochs``, ``limit_train_batches``, ...
+    """
     return pl.Trainer(
         accelerator=parts.hardware.accelerator,
         devices=1,
         precision=hw.LIGHTNING_PRECISION[parts.hardware.precision],  # type: ignore[arg-type]
-        max_epochs=parts.cfg.trainer.max_epochs,
         logger=False,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
@@ -363,6 +364,7 @@ def build_trainer(parts: Parts, callbacks: list[pl.Callback], folder: Path) -> p
         num_sanity_val_steps=0,
         deterministic=parts.cfg.trainer.deterministic,
         default_root_dir=folder,
+        **{"max_epochs": parts.cfg.trainer.max_epochs, **limits},
     )
 
 
@@ -432,7 +434,12 @@ def _announce_continuation(console: Console, parts: Parts, saved: Saved) -> None
             console.print(f"[bold]not as before:[/bold] {escape(str(found))}", soft_wrap=True)
 
 
-def _describe(run: TrackedRun, parts: Parts) -> None:
+def _model_costs(parts: Parts) -> dict[str, float]:
+    gflops = forward_gflops(parts.segmenter, len(parts.cfg.data.bands), parts.cfg.data.image_size)
+    return {"model/parameters": parameter_count(parts.segmenter), "model/gflops": gflops}
+
+
+def _describe(run: TrackedRun, parts: Parts, model_costs: Mapping[str, float]) -> None:
     """Say what made the run; of one that goes on this is known, and params can't change."""
     cfg, data = parts.cfg, parts.data
     whole = cfg.copy()
@@ -460,21 +467,24 @@ def _describe(run: TrackedRun, parts: Parts) -> None:
         "test": len(data.split.test),
     }
     run.log_dataset(cfg.data.name, data.cache.digest, cfg.data.root, profile)
-    gflops = forward_gflops(parts.segmenter, len(cfg.data.bands), cfg.data.image_size)
-    run.log_metrics({"model/parameters": parameter_count(parts.segmenter), "model/gflops": gflops})
+    run.log_metrics(model_costs)
 
 
 def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:
     """Turn the best checkpoint into a model without an optimizer; a sweep's finalists are logged by the sweep."""
     keep = parts.cfg.tracking.keep_models
     best = folder / CHECKPOINTS / BEST
-    if keep == "none":
-        shutil.rmtree(folder / CHECKPOINTS)
-    elif best.is_file():  # else a finished run was prolonged and found none better than the model that it has
+    if keep != "none" and best.is_file():  # else a finished run was prolonged and found none better than what it has
         state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "segmenter." if parts.cfg.regularization.ema is None else "averaged.module."  # what was validated
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         export_model(folder / MODEL, weights, parts.spec)
         if keep == "all" or parts.cfg.tracking.run_id is None:
             run.log_model()
-        best.unlink()
+
+
+def _remove_checkpoints(cfg: DictConfig, folder: Path) -> None:
+    if cfg.tracking.keep_models == "none":
+        shutil.rmtree(folder / CHECKPOINTS)
+    else:
+        (folder / CHECKPOINTS / BEST).unlink(missing_ok=True)

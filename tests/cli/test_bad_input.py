@@ -67,7 +67,11 @@ class Row:
     small: bool = True
 
     def command(self) -> str:
-        return self.typed if not self.small else re.sub("^(train.py( -m)?)", rf"\1 {SMALL}", self.typed)
+        return (
+            self.typed
+            if not self.small
+            else re.sub("^(train.py( -m)?|landslide sweep plan)", rf"\1 {SMALL}", self.typed)
+        )
 
 
 def name(spoil: Spoil) -> str:
@@ -183,6 +187,17 @@ def no_database(folder: Path) -> None:
 def another_programs_database(folder: Path) -> None:
     database(folder).unlink()
     sql("CREATE TABLE birds (name TEXT)")(folder)
+
+
+def sweeps_database(content: str) -> Spoil:
+    def other_sweeps_database(folder: Path) -> None:
+        place = folder / "mlruns" / "sweeps.db"
+        if content:
+            place.write_text(content)
+        else:
+            shutil.copy(database(folder), place)
+
+    return other_sweeps_database
 
 
 def no_store(folder: Path) -> None:
@@ -795,16 +810,15 @@ HYDRA = [
 ]
 
 MULTIRUN = [
-    row("train.py -m data=3,4", "data=3: does not compose (Config group override must be a string"),
+    row("train.py -m data=3,4", "data=3: must be one of"),
     row("train.py -m data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
     row("train.py -m optimizer.lr=1e-3,nan,1e-4", f"optimizer.lr=nan: {NUMBER}", "trial 2 of 3: lr=nan"),
     row("train.py -m seed=0,0", "seed=0,0: seed=0 stands there more than once"),
     row("train.py -m 'seed=range(0,0)'", "seed=range(0,0): holds no value"),
-    row("train.py -m 'optimizer.lr=interval(1e-4,1e-2)'", "Give a comma list, choice(...) or range(...)"),
-    row("train.py -m arch=unet,unett", "Could not find 'arch/unett'", status=1, lines=20),
+    row("train.py -m arch=unet,unett", "unett", "Did you mean 'unet'?"),
     row("train.py -m arch.name=unet,unett", "arch.name=unett: not one of"),
     row("train.py -m encoder.name=tu-test_resnet,resnet19", "encoder.name=resnet19: no such encoder"),
-    row("train.py -m model=unet,fpn", "Could not override 'model'", status=1, lines=9),
+    row("train.py -m model=unet,fpn", "'model' is not in the composed config."),
     row("train.py -m sweeps=lr", "Could not find 'sweeps/lr'", "architectures", status=1, lines=20),
     row("train.py -m arch=unet,", "arch=unet,: cannot be read", status=1, lines=9),
     row("train.py -m tracking.uri=http://127.0.0.1:CLOSED arch=unet,fpn", *NOT_ANSWERING),
@@ -849,6 +863,21 @@ COMMANDS = [
     row("landslide compare", "the following arguments are required: RUN", lines=9),
     row("landslide compare STORED", "file is not a database", given=no_database),
     row(f"landslide compare STORED {'e' * 32}", "The runs differ in data", given=a_name_twice, on="stdout", status=0),
+    row("landslide sweep status", "mlruns/sweeps.db: there is no sweep. Begin one with", "--storage sqlite:///"),
+    row("landslide sweep status", "belongs to another program (its tables: ", given=sweeps_database("")),
+    row("landslide sweep status", "file is not a database", given=sweeps_database("Dear diary, " * 99)),
+    row("landslide sweep status --storage gone.db", "sweep.storage=gone.db: is no address of a database"),
+    row("landslide sweep status --storage sqlite:///gone.db", "sqlite:///gone.db: there is no sweep"),
+    row("landslide sweep status a b", "unrecognized arguments: b", lines=9),
+    row("landslide sweep", "the following arguments are required: COMMAND", lines=9),
+    row("landslide sweep plan data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
+    row("landslide sweep plan arch=unet,", "arch=unet,: cannot be read", lines=9),
+    row("landslide sweep plan model=unet,fpn", "'model' is not in the composed config"),
+    row("landslide sweep plan data=3", "data=3: does not compose ("),
+    row("landslide sweep plan 'optimizer.lr=interval(1e-2,1e-4)'", "the ends are swapped"),
+    row("landslide sweep plan seed=0,1", "belongs to another program", given=sweeps_database("")),
+    row("landslide sweep plan data.root=nowhere seed=0,1", "data.root=nowhere: no Bijie dataset there"),
+    row("landslide sweep plan sweep.role=worker seed=0,1", "sweep.role=worker: mlruns/sweeps.db is SQLite"),
     row("landslide rerun 0123", "'0123', in sqlite:///", "there is no such run. Give an id"),
     row("landslide rerun unet-tu-test_resnet", "2 runs are called so; give an id", given=a_name_twice, lines=3),
     row("landslide rerun STORED", "mlruns/mlflow.db: there is none in", given=no_store),

@@ -30,6 +30,7 @@ IMPORTED_ONCE = (
     "mlflow.pyfunc",
     "timm",
     "tests.cli.typed",
+    "tests.sweep.harness",
 )
 LONGEST_S = 120
 CAPABILITY_VERSION = 0x20080522

@@ -30,7 +30,12 @@ class Multirun(NamedTuple):
         (parent,) = [run for run in found if run.data.tags["landslide.kind"] == "multirun"]
         children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
         assert len(found) == 1 + len(children)
-        return parent, sorted(children, key=lambda run: int(run.data.tags["landslide.trial"]))
+        return parent, sorted(children, key=place)
+
+
+def place(run: Any) -> tuple[str, int]:
+    """Stratum and number of a trial."""
+    return run.data.tags["landslide.stratum"], int(run.data.tags["landslide.trial"])
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +74,10 @@ def test_the_parent_carries_the_comparison_in_every_form(one_fails: Multirun) ->
 
 def test_one_trial_is_one_run_and_one_folder_of_the_same_number(one_fails: Multirun) -> None:
     _, children = one_fails.runs()
-    (sweep,) = one_fails.folder.glob("mlruns/outputs/*/*")
-    for number, run in enumerate(children):
-        assert run.data.tags["landslide.trial"] == str(number)
-        overrides = (sweep / str(number) / ".hydra" / "overrides.yaml").read_text()
+    (sweep,) = one_fails.folder.glob("mlruns/sweeps/*")
+    assert [place(run) for run in children] == [("linknet", 0), ("linknet", 1), ("unet", 0), ("unet", 1)]
+    for run in children:
+        overrides = sweep.joinpath(*map(str, place(run)), ".hydra", "overrides.yaml").read_text()
         assert f"tracking.run_id={run.info.run_id}" in overrides
 
 
@@ -85,19 +90,27 @@ def test_only_the_best_run_of_each_architecture_keeps_its_model(one_fails: Multi
         of_arch = [run for run in finished if run.data.params["arch.name"] == arch]
         expected.add(max(of_arch, key=lambda run: run.data.metrics["best/f1"]).info.run_id)
     assert kept == expected
-    (sweep,) = one_fails.folder.glob("mlruns/outputs/*/*")
-    for number, run in enumerate(children):
-        assert (sweep / str(number) / "checkpoints").exists() == (run.info.run_id in kept)
-        assert not (sweep / str(number) / "model").exists()
+    (sweep,) = one_fails.folder.glob("mlruns/sweeps/*")
+    for run in children:
+        folder = sweep.joinpath(*map(str, place(run)))
+        assert (folder / "checkpoints").exists() == (run.info.run_id in kept)
+        assert not (folder / "model").exists()
 
 
-def test_where_every_trial_fails_the_reasons_are_compared(tmp_path: Path) -> None:
+def test_data_that_no_trial_could_read_is_refused_before_the_first(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn", "trainer.threads=1")
+    assert done.returncode == 2
+    assert "no Bijie dataset there" in done.stderr
+    assert not list(tmp_path.glob("mlruns/sweeps/*"))
+
+
+def test_where_every_trial_fails_the_reasons_are_compared(tiny: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *tiny, "data.image_size=72", "arch=linknet,fpn")
     parent, children = Multirun(tmp_path, done.returncode, done.stdout).runs()
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert [run.info.status for run in (parent, *children)] == ["FAILED"] * 3
-    assert parent.data.tags["mlflow.note.content"].count("no Bijie dataset there") == 2
+    assert parent.data.tags["mlflow.note.content"].count("needs a multiple of 32") == 2
 
 
 def interrupt(folder: Path, sign: str, *arguments: str) -> tuple[int, str]:
@@ -127,8 +140,8 @@ def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_fin
     assert [run.info.status for run in (parent, *children)] == ["KILLED", "FINISHED", "KILLED"]
     assert "U-Net" in output.split("Interrupted", maxsplit=1)[1]
     assert "Traceback" not in output
-    (sweep,) = tmp_path.glob("mlruns/outputs/*/*")
-    assert (sweep / "1" / "checkpoints" / "last.ckpt").is_file()
+    (sweep,) = tmp_path.glob("mlruns/sweeps/*")
+    assert (sweep / "all" / "1" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_ctrl_c_in_a_single_run_says_where_its_checkpoint_is_and_the_run_can_go_on(

@@ -21,7 +21,8 @@ from safetensors.numpy import load_file
 
 from landslide.errors import ConfigError, TrackingError
 from landslide.training.checkpoint import WholeCheckpointIO, newest_checkpoint, open_checkpoint
-from landslide.training.run import RunResult, prepare, run
+from landslide.training.result import RunResult
+from landslide.training.run import prepare, run
 from tests.conftest import ROOT, compose_run, standing_in, train
 
 EPOCHS = 8

@@ -75,7 +75,7 @@ def test_the_command_says_it_in_a_sentence_with_status_1_and_a_multirun_goes_on(
     done = train(tmp_path, "-m", *on_cpu, f"loss._target_={GREEDY},{MODEST}")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert "failed: OutOfMemory: data.batch_size=8: a batch of tiles of 64 px" in " ".join(done.stdout.split())
+    assert "failed (out of memory: data.batch_size=8: a batch of tiles of 64 px" in " ".join(done.stdout.split())
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     runs = client.search_runs(["1"], "tags.`landslide.kind` = 'run'")
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]

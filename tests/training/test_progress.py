@@ -28,7 +28,7 @@ def shown(tiny: list[str], folder: Path, *, terminal: bool) -> tuple[History, st
     seen = StringIO()
     console = Console(file=seen, force_terminal=terminal, width=120)
     parts = prepare(compose_run(*tiny, f"tracking.uri=sqlite:///{folder}/mlflow.db", "optimizer.lr=0.01"))
-    history = fit(parts, folder / "out", console, cast(TrackedRun, cast(Any, NotTracked())))
+    history, _ = fit(parts, folder / "out", console, cast(TrackedRun, cast(Any, NotTracked())))
     return history, re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", seen.getvalue())
 
 

@@ -21,7 +21,8 @@ from sklearn.metrics import confusion_matrix, f1_score
 from landslide.errors import ConfigError, TrainingDiverged
 from landslide.training.checkpoint import open_checkpoint
 from landslide.training.module import SegmentationModule
-from landslide.training.run import RunResult, run
+from landslide.training.result import RunResult
+from landslide.training.run import run
 from tests.conftest import compose_run, standing_in, train
 
 

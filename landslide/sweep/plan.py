@@ -1,0 +1,433 @@
+"""What a sweep will do: its name, its strata, what each of them tries, and whether it is the sweep that was begun."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import CategoricalDistribution
+from optuna.storages import BaseStorage
+
+from landslide import __version__
+from landslide import config as run_config
+from landslide.errors import ConfigError, SweepError
+from landslide.sweep.space import Space, Stratum, read_space
+from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
+from landslide.sweep.trial import make_pruner
+from landslide.training.result import RunResult
+
+IDENTITY, PARENT = "identity", "parent_id"
+
+CHECKED_POINTS = 200
+"""A grid of no more points is composed and checked point by point, a larger one value by value."""
+
+NOT_IDENTITY = ("sweep", "tracking", "ckpt_path", "data.root", "data.cache_dir", "trainer.threads")
+"""Values that do not make it another sweep: how it is run, and where things lie."""
+
+
+@dataclass
+class Branch:
+    """One stratum's search, or its repeats, under way."""
+
+    sweep: str
+    """Name of the whole."""
+    stratum: Stratum
+    space: Space
+    study: StratumStudy
+    kind: str
+    folder: Path
+    """Its trials' folders lie here, named by number."""
+    target: int | None
+    """Trials in all; None asks as long as there are seconds left."""
+    budget_s: float | None
+    """Seconds of training after which none is asked for."""
+    direction: str
+    against: Sequence[str]
+    keep_models: str
+    pruner: str
+    setting: Mapping[str, Any] = field(default_factory=dict)
+    """Of repeats: the parameters that are trained anew."""
+    stopped: str | None = None
+    """Why no further trial is asked for."""
+
+    @property
+    def run_kind(self) -> str:
+        """Of its MLflow runs."""
+        return "run" if self.kind == SEARCH else "repeat"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.stratum.name if self.kind == SEARCH else f"{self.stratum.name}, repeats"
+
+    def may_ask(self) -> bool:
+        """Whether another trial belongs to it."""
+        records = self.study.records
+        if self.stopped is not None or (self.target is not None and len(records) >= self.target):
+            return False
+        return self.budget_s is None or sum(record.seconds for record in records) < self.budget_s
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to ask for, nor unfinished."""
+        return not self.may_ask() and not self.study.unfinished()
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """What a trial's config is composed with."""
+        if self.kind == SEARCH:
+            return self.space.overrides(self.stratum, params)
+        return [*self.space.overrides(self.stratum, self.setting), *(f"{key}={value}" for key, value in params.items())]
+
+    def subdir(self, number: int) -> str:
+        """Of a trial, below ``hydra.sweep.dir``."""
+        return f"{self.sweep}/{self.study.name.partition('/')[2]}/{number}"
+
+    def judged_by(self, record: Record) -> list[str]:
+        """What tells a job to which trial it reports; Optuna takes no reports of several objectives."""
+        if self.against:
+            return []
+        return [f"sweep.trial={quoted(f'{self.study.name}:{record.trial_id}')}", f"sweep.pruner={self.pruner}"]
+
+    def run_name(self, record: Record) -> str:
+        """Of a trial, in MLflow and in the terminal."""
+        label = self.space.label(record.params) if self.kind == SEARCH else f"repeat seed={record.params['seed']}"
+        stratum = self.stratum.name if len(self.space.strata) > 1 or self.stratum.overrides else ""
+        return " ".join(word for word in (stratum, label) if word) or "run"
+
+    def values(self, result: RunResult) -> list[float]:
+        """The objectives of a finished trial."""
+        return [result.score, *(result.costs[metric] for metric in self.against)]
+
+    def best(self) -> Record | None:
+        """The trial with the best objective."""
+        return self.study.best
+
+    def keep_the_better(self, number: int) -> None:
+        """Of two trials only the better keeps its weights, at once: a long sweep needs no large disk."""
+        if self.keep_models != "finalists":
+            return
+        found = self.best()
+        for record in (
+            self.study.records if found is not None and found.number == number else [self.study.records[number]]
+        ):
+            if record.finished and (found is None or record.number != found.number):
+                for name in ("model", "checkpoints"):
+                    shutil.rmtree(self.folder / str(record.number) / name, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for, after everything in it was checked; nothing is written yet but the tile cache."""
+
+    space: Space
+    compose: Callable[[list[str]], DictConfig]
+    """From overrides to the config of a run."""
+    configs: Sequence[DictConfig]
+    """Of each stratum, with nothing searched."""
+    identities: Sequence[Mapping[str, str]]
+    """Of each stratum."""
+    name: str
+    """Of the sweep, without the number of one that was begun anew."""
+    base: Path
+    """Folder of all sweeps."""
+    disk: str | None
+    """How much its runs will write; None for a task that is not this package's run."""
+
+
+def read_request(arguments: list[str], params: Mapping[str, Any], loader: ConfigLoader, config: DictConfig) -> Request:
+    """Read a command and check it.
+
+    Args:
+        arguments: overrides as typed, without those of ``hydra``.
+        params: ``hydra.sweeper.params`` of the study file.
+        loader: composes.
+        config: composed of everything that is not searched, the part ``hydra`` included.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    compose_one = partial(compose, loader, config)
+    space = read_space(arguments, params, config.sweep, loader, compose_one)
+    configs, networks = compose_all(compose_one, space)
+    base, disk = Path(config.hydra.sweep.dir), None
+    if is_run(configs[0]):
+        from landslide.training.disk import require_disk
+
+        disk = require_disk(networks, base)
+    identities = [identity(each, space, data_digest(each)) for each in configs]
+    return Request(space, compose_one, configs, identities, sweep_name(config.sweep, space, config), base, disk)
+
+
+def repeats_wanted(space: Space, settings: DictConfig) -> int:
+    """How often the best setting of each stratum is trained anew; seeds that are listed say it by their number."""
+    return len(space.seeds) or int(settings.repeats)
+
+
+def quoted(text: str) -> str:
+    """A text as a value in Hydra's grammar, whatever is in it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
+    """The name that was given, else the study file's, else one made from what varies.
+
+    A name made from the command has a digest of it, so another command is another sweep.
+    """
+    given: str | None = settings.name or OmegaConf.select(config, "hydra.runtime.choices.sweeps")
+    if given:
+        return given
+    varied = [parameter.key.rpartition(".")[2] for parameter in space.parameters]
+    strata = list(settings.strata) if len(space.strata) > 1 else []
+    said = json.dumps([space.describe(), space.fixed, [stratum.overrides for stratum in space.strata], space.seeds])
+    words = re.sub(r"[^A-Za-z0-9_-]+", "", "-".join([*strata, *varied])) or "sweep"
+    return f"{words[:60]}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def newest_generation(storage: BaseStorage, name: str) -> int:
+    """Of a sweep that was begun anew so many times; 0 where there is none of this name."""
+    pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?/")
+    found = [pattern.match(study.study_name) for study in storage.get_all_studies()]
+    return max((int(match[1] or 1) for match in found if match), default=0)
+
+
+def generation_name(name: str, generation: int) -> str:
+    """``lr``, ``lr-2``, ..."""
+    return name if generation <= 1 else f"{name}-{generation}"
+
+
+def compose(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config of one run.
+
+    Raises:
+        ConfigError: for what does not compose, or what no run could use.
+    """
+    try:
+        composed = loader.load_sweep_config(config, list(overrides))
+    except ValueError as error:  # a check without a name of its own, such as of `data=3,4`
+        raise ConfigError(f"{' '.join(overrides)}: does not compose ({error}).") from error
+    if is_run(composed):
+        run_config.check(composed)
+    return composed
+
+
+def is_run(cfg: DictConfig) -> bool:
+    """Whether it is this package's run, whose values we can check; another task checks its own."""
+    return OmegaConf.get_type(cfg) is run_config.RunConfig
+
+
+def compose_all(
+    compose_one: Callable[[list[str]], DictConfig], space: Space
+) -> tuple[list[DictConfig], list[DictConfig]]:
+    """Each stratum's config with nothing searched; and what is searched, composed and checked.
+
+    Of the latter one of each network, which is what disks and sizes depend on.
+
+    Raises:
+        ConfigError: see :func:`compose`.
+    """
+    defaults = [compose_one(space.overrides(stratum, {})) for stratum in space.strata]
+    points = [(stratum, values) for stratum in space.strata for values in _points_to_check(space, stratum)]
+    networks: dict[tuple[Any, Any], DictConfig] = {}
+    for number, (stratum, values) in enumerate(points):
+        try:
+            composed = compose_one(space.overrides(stratum, values))
+        except ConfigError as error:
+            label = " ".join(word for word in (*stratum.overrides, space.label(values)) if word)
+            asked = f" That is trial {number + 1} of {len(points)}: {label}" if len(points) > 1 else ""
+            raise ConfigError(f"{error}{asked}") from error
+        key = OmegaConf.select(composed, "arch.name"), OmegaConf.select(composed, "encoder.name")
+        networks.setdefault(key, composed)
+    return defaults, list(networks.values())
+
+
+def _points_to_check(space: Space, stratum: Stratum) -> list[dict[str, Any]]:
+    if space.sampler == "grid" and len(points := space.points(stratum)) <= CHECKED_POINTS:
+        return points
+    return space.corners(stratum)
+
+
+def identity(cfg: DictConfig, space: Space, digest: str | None) -> dict[str, str]:
+    """What makes it this search and no other: space, every value that is not searched, data, version."""
+    searched = tuple(parameter.key for parameter in space.parameters)
+    flat = {
+        key: value
+        for key, value in _flat(cfg).items()
+        if not any(key == name or key.startswith(f"{name}.") for name in (*NOT_IDENTITY, *searched))
+    }
+    return {
+        **flat,
+        **{f"space of {key}": text for key, text in space.describe().items()},
+        "data digest": str(digest),
+        "version": __version__,
+    }
+
+
+def _flat(cfg: DictConfig) -> dict[str, str]:
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("hydra", "sweep")])
+    return run_config.flat_params(plain)
+
+
+def data_digest(cfg: DictConfig) -> str | None:
+    """Of the tiles that all trials see; None for a task that is not this package's run.
+
+    Raises:
+        DataError: for data that no trial could read, before the first one begins.
+    """
+    if not is_run(cfg):
+        return None
+    from landslide.data.datamodule import TileDataModule
+
+    return str(TileDataModule(cfg.data, augmentation=0.0, seed=cfg.seed).cache.digest)
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is not as it was when the search began, a line each."""
+    keys = sorted(before.keys() | now.keys())
+    return [
+        f"{key}: was {before.get(key, 'absent')}, is {now.get(key, 'absent')}"
+        for key in keys
+        if before.get(key) != now.get(key)
+    ]
+
+
+def search_branch(
+    storage: BaseStorage,
+    name: str,
+    stratum: Stratum,
+    space: Space,
+    cfg: DictConfig,
+    settings: DictConfig,
+    *,
+    folder: Path,
+    facts: Mapping[str, Any],
+    patiently: Patiently,
+) -> Branch:
+    """The search of one stratum, from the database where it was begun.
+
+    Raises:
+        SweepError: where the database holds a study of this name with other distributions.
+    """
+    suggest = partial(space.suggest, stratum=stratum)
+    target = space.n_trials if settings.n_trials is not None or settings.timeout_s is None else None
+    if space.sampler == "grid":
+        known = space.known_points(cfg)
+        origin = {str(values): name for name, values in reversed(known)}
+        points = space.points(stratum)[: space.n_trials]
+        planned = [_point(space, origin.get(str(values), "grid"), values) for values in points]
+        target = len(planned)
+    elif space.sampler == "qmc":
+        target = target or space.n_trials
+        planned = qmc_points(suggest, cfg.seed, target)
+    else:
+        planned = [_point(space, origin, values) for origin, values in space.known_points(cfg)]
+    adaptive = space.sampler not in ("grid", "qmc")
+    study = StratumStudy(
+        storage,
+        f"{name}/{stratum.name}",
+        directions=[cfg.objective.direction, *("minimize" for _ in settings.against)],
+        planned=planned,
+        sampler=space.sampler if adaptive else None,
+        suggest=suggest,
+        pruner=make_pruner(settings.pruner, int(cfg.trainer.max_epochs)),
+        seed=int(cfg.seed),
+        facts={
+            **facts,
+            "stratum": stratum.name,
+            "kind": SEARCH,
+            "overrides": [*space.fixed, *stratum.overrides],
+        },
+        patiently=patiently,
+    )
+    return Branch(
+        sweep=name,
+        stratum=stratum,
+        space=space,
+        study=study,
+        kind=SEARCH,
+        folder=folder / stratum.name,
+        target=target,
+        budget_s=settings.timeout_s,
+        direction=cfg.objective.direction,
+        against=list(settings.against),
+        keep_models=_keep_models(cfg),
+        pruner=settings.pruner,
+    )
+
+
+def repeats_branch(
+    storage: BaseStorage, search: Branch, cfg: DictConfig, repeats: int, facts: Mapping[str, Any], patiently: Patiently
+) -> Branch | None:
+    """The best setting of a stratum, trained anew with seeds that the search has not seen; None where there is none."""
+    found = search.best()
+    seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
+    if found is None:
+        return None
+    known = CategoricalDistribution(seeds)
+    place = f"{REPEATS}-of-{found.number}"  # a search that goes on may find a better one
+    study = StratumStudy(
+        storage,
+        f"{search.study.name}/{place}",
+        directions=[cfg.objective.direction],
+        planned=[Point("repeat", {"seed": seed}, {"seed": known}) for seed in seeds],
+        sampler=None,
+        suggest=lambda _: {},
+        pruner=make_pruner("none", 1),
+        seed=0,
+        facts={
+            **facts,
+            "stratum": search.stratum.name,
+            "kind": REPEATS,
+            "overrides": search.overrides(found.params),
+            "of_trial": found.number,
+        },
+        patiently=patiently,
+    )
+    return Branch(
+        sweep=search.sweep,
+        stratum=search.stratum,
+        space=search.space,
+        study=study,
+        kind=REPEATS,
+        folder=search.folder / place,
+        target=len(seeds),
+        budget_s=None,
+        direction=search.direction,
+        against=[],
+        keep_models=search.keep_models,
+        pruner="none",
+        setting=dict(found.params),
+    )
+
+
+def _keep_models(cfg: DictConfig) -> str:
+    return str(OmegaConf.select(cfg, "tracking.keep_models") or "none")
+
+
+def _point(space: Space, origin: str, values: Mapping[str, Any]) -> Point:
+    distributions = {parameter.key: parameter.distribution for parameter in space.parameters}
+    return Point(origin, dict(values), {key: distributions[key] for key in values})
+
+
+def require_same_distributions(branch: Branch) -> None:
+    """Refuse a study whose trials were drawn from another space.
+
+    Raises:
+        SweepError: naming the first parameter that differs.
+    """
+    known = {parameter.key: parameter.distribution for parameter in branch.space.parameters}
+    for trial in branch.study.frozen()[:1]:
+        for key, distribution in trial.distributions.items():
+            if branch.kind == SEARCH and known.get(key) != distribution:
+                raise SweepError(
+                    f"{branch.study.name}: its trials drew {key} from {distribution}, and it is now "
+                    f"{known.get(key, 'not searched')}. Begin anew with sweep.fresh=true, or name another sweep.name."
+                )

@@ -1,0 +1,137 @@
+"""What a sweep shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from landslide.sweep.plan import Branch
+from landslide.sweep.study import Record
+from landslide.terminal import tell
+
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+class Watch:
+    """Tells people what happens.
+
+    Args:
+        console: to print to.
+        branches: of the sweep.
+        slots: trials at once; with one, the run's own progress bar shows below each trial's heading.
+        wait_for_store: returns once MLflow's store answers.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        branches: Sequence[Branch],
+        slots: int,
+        wait_for_store: Callable[[], None],
+    ) -> None:
+        self.console = console
+        self.branches = list(branches)
+        self.wait_for_store = wait_for_store
+        self._slots = slots
+        self._start = time.monotonic()
+        self._finished_before = self._finished()
+        live = slots > 1 and console.is_terminal
+        self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2) if live else None
+
+    def shown(self) -> AbstractContextManager[object]:
+        """While trials run."""
+        return self._live or nullcontext()
+
+    def tell(self, sentence: str) -> None:
+        """Say a sentence, whatever characters are in it."""
+        tell(self.console, sentence)
+
+    def begin(self, branch: Branch, record: Record) -> None:
+        """A trial begins, or goes on."""
+        heading = f"{self._place(record, branch)}  {branch.run_name(record)}"
+        if self._slots == 1:
+            self.console.rule(escape(heading), align="left", characters="-")
+        elif self._live is None:
+            self.tell(f"{heading}  begins")
+
+    def end(self, branch: Branch, record: Record) -> None:
+        """A trial is told."""
+        found = "" if record.value is None else f" {record.value:.4f}"
+        reason = record.outcome.get("reason")
+        name = f"{branch.run_name(record)}: " if self._slots > 1 else ""
+        why = f" ({escape(str(reason))})" if reason else ""
+        failed = bool(record.outcome.get("failed"))
+        state = "[bold red]failed[/]" if failed else f"[bold]{STATES[record.state]}[/]"
+        self.console.print(f"{escape(name)}{state}{found}{why}{self._standing(branch)}", highlight=False)
+
+    def died(self, branch: Branch, record: Record) -> None:
+        """The process of a trial was killed."""
+        self.tell(f"{branch.run_name(record)}: its process was killed. It goes on from its last checkpoint.")
+
+    def stopped(self, branch: Branch) -> None:
+        """A stratum is given up."""
+        self.tell(f"{branch.title}: no further trials, because {branch.stopped}")
+
+    def stopping(self, running: int) -> None:
+        """After a signal."""
+        if running:
+            self.tell(f"\nAsking {running} running trials to keep their checkpoints.")
+
+    def refresh(self) -> None:
+        """Nothing but time has changed."""
+
+    def table(self) -> Table:
+        """How far each stratum is."""
+        table = Table(title=self._left(), title_justify="left", box=None)
+        for name in ("", "finished", "running", "pruned", "failed", "best"):
+            table.add_column(name, justify="left" if not name else "right")
+        for branch in self.branches:
+            records = branch.study.records
+            failed = sum(bool(record.outcome.get("failed")) for record in records)
+            pruned = sum(record.state == TrialState.PRUNED for record in records)
+            found = branch.best()
+            table.add_row(
+                escape(branch.title),
+                f"{sum(record.finished for record in records)}/{branch.target or '?'}",
+                str(len(branch.study.unfinished())),
+                str(pruned),
+                str(failed),
+                "-" if found is None else f"{found.value:.4f}",
+            )
+        return table
+
+    def _standing(self, branch: Branch) -> str:
+        found = branch.best()
+        left = self._left()
+        return (
+            ""
+            if found is None or (branch.target or 2) < 2
+            else f"  best {found.value:.4f}{f'  {left}' if left else ''}"
+        )
+
+    def _place(self, record: Record, branch: Branch) -> str:
+        total = self._total()
+        begun = sum(len(one.study.records) for one in self.branches) if not record.launch.get("attempts", 0) > 1 else 0
+        return f"{begun}/{total}" if begun and total else f"{branch.title} {record.number}"
+
+    def _finished(self) -> int:
+        return sum(branch.study.finished for branch in self.branches)
+
+    def _total(self) -> int | None:
+        targets = [branch.target for branch in self.branches]
+        return None if any(target is None for target in targets) else sum(target or 0 for target in targets)
+
+    def _left(self) -> str:
+        total, finished = self._total(), self._finished()
+        done = finished - self._finished_before
+        if total is None or not done or finished >= total:
+            return ""
+        seconds = (time.monotonic() - self._start) / done * (total - finished)
+        return f"about {seconds / 60:.0f} min left" if seconds >= 60 else f"about {seconds:.0f} s left"

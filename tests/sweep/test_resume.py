@@ -1,0 +1,88 @@
+"""A sweep of real trainings that is killed, with nothing to soften it, and goes on by the same command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import ROOT, train
+
+SEARCH = [
+    "sweep.name=killed",
+    "optimizer.lr=tag(log,interval(1e-4,1e-1))",
+    "data.batch_size=4,8",
+    "sweep.n_trials=3",
+    "sweep.pruner=median",
+    "trainer.max_epochs=4",
+    "tracking.keep_models=none",
+]
+MEASURED = ("time/", "memory/", "system/")
+
+
+def kill_after(folder: Path, sign: str, *arguments: str) -> str:
+    """Start the command and kill it once it has printed the sign; returns what it printed."""
+    command = [sys.executable, "-u", str(ROOT / "train.py"), "-m", *arguments]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    output = ""
+    for line in process.stdout:
+        output += line
+        if sign in output:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    return output
+
+
+def trials(folder: Path) -> list[tuple[Any, ...]]:
+    """What the database says of each trial, times left out."""
+    study = optuna.load_study(study_name="killed/all", storage=f"sqlite:///{folder}/mlruns/sweeps.db")
+    return [
+        (trial.number, trial.state.name, trial.params, trial.values, trial.intermediate_values)
+        for trial in study.get_trials(deepcopy=False)
+    ]
+
+
+def series(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Every point of every metric of each trial's MLflow run, without what the machine measured of itself."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    runs = client.search_runs(["1"], "tags.`landslide.kind` = 'run'")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    return {
+        run.data.tags["landslide.trial"]: {
+            key: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
+            for key in run.data.metrics
+            if not key.startswith(MEASURED)
+        }
+        for run in runs
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_sweep_goes_on_by_the_same_command_and_equals_the_undisturbed_one(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    # Given: one sweep that nothing disturbs, and one that is killed in the midst of its first trial, twice
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+    assert train(undisturbed, "-m", *tiny, *SEARCH).returncode == 0
+    kill_after(killed, "epoch 2/4", *tiny, *SEARCH)
+    again = kill_after(killed, "epoch 3/4", *tiny, *SEARCH)
+    assert "continues after epoch" in again
+    # When
+    done = train(killed, "-m", *tiny, *SEARCH)
+    # Then: trial by trial, parameter by parameter, epoch by epoch
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert trials(killed) == trials(undisturbed)
+    assert series(killed) == series(undisturbed)
+    numbers = sorted(path.name for path in (killed / "mlruns/sweeps/killed/all").iterdir() if path.is_dir())
+    assert numbers == ["0", "1", "2"]
