@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -89,6 +90,8 @@ def postgres() -> Iterator[Postgres]:
     for program in ("initdb", "pg_ctl", "runuser"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("PostgreSQL's server is run as the user postgres, which only root can become")
     pytest.importorskip("psycopg")
     with tempfile.TemporaryDirectory(prefix="landslide-postgres-") as name:
         folder = Path(name)  # pytest's own folders are closed to the user postgres
