@@ -22,13 +22,14 @@ register()
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> Any:
     """Run one job."""
-    from landslide.sweep.trial import judge_of
     from landslide.tracking.spool import has_unsent
     from landslide.training.run import run, run_folder  # seconds of imports that --help and --cfg do not wait for
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     if settings.mode == RunMode.MULTIRUN:
+        from landslide.sweep.trial import judge_of  # with Optuna, which a run alone does not need
+
         return run(cfg, folder, judge=judge_of(cfg))  # the sweeper decides what a failure means
     try:
         result = run(cfg, folder)

@@ -25,14 +25,15 @@ from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from landslide.errors import SweepError
-from landslide.sweep.plan import Branch, quoted
+from landslide.sweep.plan import Branch
 from landslide.sweep.slots import GRACE_S, Failure, Slot
+from landslide.sweep.space import quoted
 from landslide.sweep.storage import Claims, patiently
 from landslide.sweep.study import Record
 from landslide.sweep.watch import Watch
 from landslide.tracking.run import create_child, failure_tag, find_child, send_rest
 from landslide.tracking.spool import has_unsent
-from landslide.tracking.store import Store
+from landslide.tracking.store import Store, wait_for
 from landslide.training.result import RunResult, read_result
 
 POLL_S = 5
@@ -98,8 +99,6 @@ class Controller:
         self.watch = watch
         self.signal: int | None = None
         """By which the sweep was interrupted."""
-        self.begun = 0
-        """Trials that were started here."""
         self._running: dict[Future[Failure | None], Job] = {}
         self._lost: SweepError | None = None
 
@@ -147,7 +146,6 @@ class Controller:
         done, _ = wait(self._running, timeout=1, return_when=FIRST_COMPLETED)
         for future in done:
             self._settle(self._running.pop(future), future)
-        self.watch.refresh()
         return True
 
     def _others_at_work(self, branches: Sequence[Branch]) -> bool:
@@ -176,7 +174,6 @@ class Controller:
             overrides = self._prepare(branch, record, folder, found=begun)
             if overrides is None:
                 continue
-            self.begun += 1
             self.watch.begin(branch, record)
             job = Job(branch, record, folder, record.launch["run_id"], slot)
             self._running[slot.submit(overrides, record.number, folder)] = job
@@ -251,7 +248,7 @@ class Controller:
 
     def _give_up(self, branch: Branch, record: Record, folder: Path, reason: str) -> None:
         run_id = record.launch["run_id"]
-        self.watch.wait_for_store()
+        self._wait_for_store()
         if has_unsent(folder):  # that the run runs, among it
             send_rest(self.store, run_id, folder)
         self._end_run(run_id, "FAILED", reason)
@@ -262,12 +259,16 @@ class Controller:
 
     def _make_run(self, branch: Branch, record: Record, *, found: bool) -> str:
         tags = {"landslide.stratum": branch.stratum.name, "landslide.sweep": branch.sweep}
-        self.watch.wait_for_store()
+        self._wait_for_store()
         # a controller that was killed may have made it without remembering it
         there = found and find_child(self.store, self.parent_id, self.experiment, branch.run_kind, record.number, tags)
         return there or create_child(
             self.store, self.parent_id, self.experiment, branch.run_name(record), record.number, branch.run_kind, tags
         )
+
+    def _wait_for_store(self) -> None:
+        """Go on once MLflow's store answers; after a signal nobody waits."""
+        wait_for(self.store, self.watch.tell, None if self.signal is None else 0)
 
     def _settle(self, job: Job, future: Future[Failure | None]) -> None:
         try:
@@ -288,7 +289,7 @@ class Controller:
         self.claims.let_go(*job.key)
 
     def _finish(self, branch: Branch, record: Record, folder: Path, result: RunResult) -> None:
-        self.watch.wait_for_store()
+        self._wait_for_store()
         if has_unsent(folder):
             send_rest(self.store, result.run_id, folder)
         self._end_run(result.run_id, "FINISHED")
@@ -306,7 +307,7 @@ class Controller:
 
     def _fail(self, job: Job, failure: Failure) -> None:
         reason = failure.reason if failure.parameters is None else f"{failure.parameters}: {failure.reason}"
-        self.watch.wait_for_store()
+        self._wait_for_store()
         self._end_run(job.run_id, "FAILED", reason, failure.traceback)
         state = TrialState.FAIL if failure.parameters is None else TrialState.PRUNED
         seconds = time.monotonic() - job.begun

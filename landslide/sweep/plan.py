@@ -14,13 +14,13 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
 
 from landslide import __version__
 from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
-from landslide.sweep.space import Space, Stratum, read_space
+from landslide.sweep.space import Space, Stratum, quoted, read_space
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
 from landslide.sweep.trial import make_pruner
 from landslide.training.result import RunResult
@@ -50,7 +50,6 @@ class Branch:
     """Trials in all; None asks as long as there are seconds left."""
     budget_s: float | None
     """Seconds of training after which none is asked for."""
-    direction: str
     against: Sequence[str]
     keep_models: str
     pruner: str
@@ -107,15 +106,11 @@ class Branch:
         """The objectives of a finished trial."""
         return [result.score, *(result.costs[metric] for metric in self.against)]
 
-    def best(self) -> Record | None:
-        """The trial with the best objective."""
-        return self.study.best
-
     def keep_the_better(self, number: int) -> None:
         """Of two trials only the better keeps its weights, at once: a long sweep needs no large disk."""
         if self.keep_models != "finalists":
             return
-        found = self.best()
+        found = self.study.best
         for record in (
             self.study.records if found is not None and found.number == number else [self.study.records[number]]
         ):
@@ -170,11 +165,6 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
 def repeats_wanted(space: Space, settings: DictConfig) -> int:
     """How often the best setting of each stratum is trained anew; seeds that are listed say it by their number."""
     return len(space.seeds) or int(settings.repeats)
-
-
-def quoted(text: str) -> str:
-    """A text as a value in Hydra's grammar, whatever is in it."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
@@ -356,7 +346,6 @@ def search_branch(
         folder=folder / stratum.name,
         target=target,
         budget_s=settings.timeout_s,
-        direction=cfg.objective.direction,
         against=list(settings.against),
         keep_models=_keep_models(cfg),
         pruner=settings.pruner,
@@ -367,11 +356,11 @@ def repeats_branch(
     storage: BaseStorage, search: Branch, cfg: DictConfig, repeats: int, facts: Mapping[str, Any], patiently: Patiently
 ) -> Branch | None:
     """The best setting of a stratum, trained anew with seeds that the search has not seen; None where there is none."""
-    found = search.best()
+    found = search.study.best
     seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
     if found is None:
         return None
-    known = CategoricalDistribution(seeds)
+    known = IntDistribution(0, 2**32 - 1)  # of all seeds, so that more of them may be asked for later
     place = f"{REPEATS}-of-{found.number}"  # a search that goes on may find a better one
     study = StratumStudy(
         storage,
@@ -400,7 +389,6 @@ def repeats_branch(
         folder=search.folder / place,
         target=len(seeds),
         budget_s=None,
-        direction=search.direction,
         against=[],
         keep_models=search.keep_models,
         pruner="none",

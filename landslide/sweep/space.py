@@ -742,16 +742,16 @@ def _value_in(config: DictConfig, name: str) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     return str(value).lower() if isinstance(value, bool) else Transformer.str(value)
 
 
 @functools.cache
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text so that Hydra reads the same text: in quotes where it would be a number, a list or nothing.
 
     Examples:
-        >>> print(_quoted("unet"), _quoted("1e-3"), _quoted("a,b"))
+        >>> print(quoted("unet"), quoted("1e-3"), quoted("a,b"))
         unet '1e-3' 'a,b'
     """
     try:

@@ -53,6 +53,14 @@ CONTROLLER, CONTROLLER_LOCK = "controller", ".controller.lock"
 LOOKED_AT_S = 1
 """A command that looks whether a sweep is under way holds its lock for an instant."""
 
+SERVER: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""How PostgreSQL is connected to: a server that is gone is noticed within a minute."""
+
 KEEP_S = 5
 """Between looks at whether the connection that holds our locks is still there."""
 
@@ -123,8 +131,8 @@ def attach_storage(url: str) -> BaseStorage:
     parsed = _with_driver(make_url(url))
     if is_sqlite(url):
         arguments: dict[str, Any] = {"timeout": LOCK_S}
-    else:  # a server that is gone is noticed within a minute
-        arguments = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+    else:
+        arguments = SERVER
     engine = {"connect_args": arguments, "pool_pre_ping": True}
     storage = RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=engine)
     if is_sqlite(url):
@@ -156,7 +164,6 @@ def _alone_in_making(url: URL) -> Iterator[None]:
         return
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
     with engine.connect() as connection:
-        _require_optuna_tables(url)
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key("landslide", "make")})
         yield
 
@@ -304,8 +311,7 @@ class AdvisoryLocks:
     """
 
     def __init__(self, url: str, sweep: str, *, leads: bool) -> None:
-        arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": _this_process()}
-        arguments |= {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+        arguments = {**SERVER, "application_name": _this_process()}
         self._engine = create_engine(_with_driver(make_url(url)), poolclass=NullPool, connect_args=arguments)
         self._sweep = sweep
         self._held: set[tuple[int, int]] = set()

@@ -9,7 +9,6 @@ search that is killed and goes on asks for the same parameters as one that is no
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,8 +133,6 @@ class StratumStudy:
     ) -> None:
         self.name = name
         self.planned = planned
-        self.sampler_s = 0.0
-        """Seconds that the sampler itself took, in all."""
         self.records: list[Record] = []
         self.best: Record | None = None
         """The complete trial with the best first objective."""
@@ -224,13 +221,11 @@ class StratumStudy:
 
     def _draw(self, number: int) -> FrozenTrial:
         assert self._sampler is not None
-        start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._shown.sampler = make_sampler(self._sampler, self._seed, number)
             trial = self._shown.ask()
             self._suggest(trial)
-        self.sampler_s += time.perf_counter() - start
         drawn = trial._cached_frozen_trial
         return _running(drawn.params, drawn.distributions, self._sampler, drawn.system_attrs)
 

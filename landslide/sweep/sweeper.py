@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from landslide import config as run_config
-from landslide.errors import SweepError, TrackingError
+from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.report import compare
 from landslide.report.runs import Objective
 from landslide.report.sweep import SweepReport, report_sweep
@@ -54,7 +54,7 @@ from landslide.sweep.study import REPEATS
 from landslide.sweep.watch import Watch
 from landslide.terminal import open_console, tell
 from landslide.tracking.run import TrackedRun, create_run, find_parent, require_run, send_rest, sync_command
-from landslide.tracking.spool import Spool, unsent_folders
+from landslide.tracking.spool import Spool, discard_unsent, unsent_folders
 from landslide.tracking.store import Store, answering, open_store, wait_for
 from landslide.training.result import RUN, write_json
 
@@ -105,14 +105,6 @@ class Sweep:
         """Say a sentence, whatever characters are in it."""
         tell(self.console, sentence)
 
-    def wait_for_store(self) -> None:
-        """Go on once MLflow's store answers; after a signal nobody waits.
-
-        Raises:
-            TrackingError: where it does not.
-        """
-        wait_for(self.store, self.tell, 0 if self.interrupted else None)
-
     def patiently(self, write: Any) -> Any:
         """Write to the database of the sweep, again where it was away."""
         return patiently(write, self.tell)
@@ -148,6 +140,11 @@ def sweep(
                 _finish(state)
     except TrackingError as error:
         _end_without_store(state, error)
+    except (SweepError, StorageError):  # the database, or a trial's folder; what was trained is kept
+        if config.sweep.role != run_config.WORKER:
+            with answering(state.store):
+                _end_parent(state, "KILLED", "paused")
+        raise
     unsent = unsent_folders(state.folder)
     if unsent:
         state.tell(f"Not whole in MLflow: {', '.join(map(str, unsent))}. Send the rest: {sync_command(state.folder)}")
@@ -268,6 +265,7 @@ def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
             f"{state.folder}: holds trials that the database does not know. Name the database that they were begun with"
             " (sweep.storage=...), give the sweep another name (sweep.name=...), or remove that folder."
         )
+    discard_unsent(state.folder)  # how it ended when its server was lost; it goes on
     with answering(state.store):
         parent_id = begun[0][PARENT] if begun else find_parent(state.store, experiment, state.name)
         if parent_id is None:
@@ -324,14 +322,14 @@ def _announcement(state: Sweep) -> str:
     budget = f"{settings.timeout_s:.0f} s of training a stratum" if settings.timeout_s else ""
     runs = f"{total} runs" if total else ""
     amount = " and ".join(word for word in (runs, budget) if word)
-    before = f"; {done} are finished, the others go on" if done else ""
+    before = f"; {done} are finished, the others go on" if 0 < done != total else ""
     return f"{amount}{how}{before}; in the MLflow page they are under '{state.name}' (landslide ui)"
 
 
 def _train(state: Sweep, task: Task) -> None:
     settings = state.settings
     slots = make_slots(task, settings.slots)
-    watch = Watch(state.console, state.branches, len(slots), state.wait_for_store)
+    watch = Watch(state.console, state.branches, len(slots))
     controller = Controller(
         state.store,
         state.parent_id,
@@ -386,15 +384,17 @@ def _end_without_store(state: Sweep, error: TrackingError) -> None:
 
 def _finish(state: Sweep) -> None:
     _hand_on_finalists(state)
-    state.wait_for_store()
+    wait_for(state.store, state.tell, 0 if state.interrupted else None)  # after a signal nobody waits
     _send_rest(state)
-    client = state.store.client
     try:
         _report(state)
     finally:
-        paused = state.interrupted is not None
-        client.set_tag(state.parent_id, "landslide.sweep_state", "paused" if paused else "finished")
-        client.set_terminated(state.parent_id, _status(state))
+        _end_parent(state, _status(state), "finished" if state.interrupted is None else "paused")
+
+
+def _end_parent(state: Sweep, status: str, sweep_state: str) -> None:
+    state.store.client.set_tag(state.parent_id, "landslide.sweep_state", sweep_state)
+    state.store.client.set_terminated(state.parent_id, status)
 
 
 def _report(state: Sweep) -> None:
@@ -445,7 +445,7 @@ def _compared(state: Sweep) -> list[str]:
     repeated = [run_id for branch, run_id in launched if branch.kind == REPEATS]
     if repeated:  # the settings were selected by their search; what they are worth, new seeds say
         return repeated[: COMPARED * len(state.space.strata)]
-    found = [branch.best() for branch in state.branches]
+    found = [branch.study.best for branch in state.branches]
     return [record.launch["run_id"] for record in found if record is not None] or [
         run_id for _, run_id in launched[:COMPARED]
     ]
@@ -474,7 +474,7 @@ def _status(state: Sweep) -> str:
 
 
 def _finalists(state: Sweep) -> list[Path]:
-    found = [(branch, branch.best()) for branch in state.branches]
+    found = [(branch, branch.study.best) for branch in state.branches]
     return [branch.folder / str(record.number) for branch, record in found if record is not None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from optuna.trial import TrialState
@@ -26,19 +26,11 @@ class Watch:
         console: to print to.
         branches: of the sweep.
         slots: trials at once; with one, the run's own progress bar shows below each trial's heading.
-        wait_for_store: returns once MLflow's store answers.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        branches: Sequence[Branch],
-        slots: int,
-        wait_for_store: Callable[[], None],
-    ) -> None:
+    def __init__(self, console: Console, branches: Sequence[Branch], slots: int) -> None:
         self.console = console
         self.branches = list(branches)
-        self.wait_for_store = wait_for_store
         self._slots = slots
         self._start = time.monotonic()
         self._finished_before = self._finished()
@@ -84,9 +76,6 @@ class Watch:
         if running:
             self.tell(f"\nAsking {running} running trials to keep their checkpoints.")
 
-    def refresh(self) -> None:
-        """Nothing but time has changed."""
-
     def table(self) -> Table:
         """How far each stratum is."""
         table = Table(title=self._left(), title_justify="left", box=None)
@@ -96,10 +85,10 @@ class Watch:
             records = branch.study.records
             failed = sum(bool(record.outcome.get("failed")) for record in records)
             pruned = sum(record.state == TrialState.PRUNED for record in records)
-            found = branch.best()
+            found = branch.study.best
             table.add_row(
                 escape(branch.title),
-                f"{sum(record.finished for record in records)}/{branch.target or '?'}",
+                f"{branch.study.finished}/{branch.target or '?'}",
                 str(len(branch.study.unfinished())),
                 str(pruned),
                 str(failed),
@@ -108,18 +97,16 @@ class Watch:
         return table
 
     def _standing(self, branch: Branch) -> str:
-        found = branch.best()
-        left = self._left()
-        return (
-            ""
-            if found is None or (branch.target or 2) < 2
-            else f"  best {found.value:.4f}{f'  {left}' if left else ''}"
-        )
+        found, left = branch.study.best, self._left()
+        if found is None or branch.target == 1:
+            return ""
+        return f"  best {found.value:.4f}{f'  {left}' if left else ''}"
 
     def _place(self, record: Record, branch: Branch) -> str:
         total = self._total()
-        begun = sum(len(one.study.records) for one in self.branches) if not record.launch.get("attempts", 0) > 1 else 0
-        return f"{begun}/{total}" if begun and total else f"{branch.title} {record.number}"
+        if total is None or record.launch["attempts"] > 1:  # one that goes on is not the latest
+            return f"{branch.title} {record.number}"
+        return f"{sum(len(one.study.records) for one in self.branches)}/{total}"
 
     def _finished(self) -> int:
         return sum(branch.study.finished for branch in self.branches)

@@ -165,6 +165,39 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
 
 
+def test_more_repeats_go_on(begin: Begin) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.name=again")
+    assert sweep.run("sweep.repeats=1") == 0
+    # When
+    assert sweep.run("sweep.repeats=3") == 0, sweep.output
+    # Then: the one that there was stays, the others have the next seeds
+    (repeats,) = [trials for stratum, trials in sweep.studies().items() if "/repeats-of-" in stratum]
+    assert [(trial.params["seed"], trial.state.name) for trial in repeats] == [
+        (1, "COMPLETE"),
+        (2, "COMPLETE"),
+        (3, "COMPLETE"),
+    ]
+
+
+def test_a_result_that_is_damaged_pauses_the_sweep_with_the_cure(begin: Begin) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "epoch_s=0.3")
+    process = sweep.start()
+    wait_until(epochs_begun(sweep, 1))
+    sweep.kill(process)
+    result = sweep.base() / "all" / "0" / "result.json"
+    result.write_text("{")
+    # When
+    assert sweep.run() == 2
+    # Then
+    parent, _ = sweep.runs()
+    assert (parent.info.status, parent.data.tags["landslide.sweep_state"]) == ("KILLED", "paused")
+    assert "is damaged" in sweep.output
+    assert "Traceback" not in sweep.output
+    result.unlink()
+    assert sweep.run() == 0
+    sweep.require_whole(2)
+
+
 def test_another_space_under_the_same_name_is_refused_unless_it_is_said_what_to_do(begin: Begin) -> None:
     sweep = begin("sweep.name=one", "sweep.n_trials=2")
     assert sweep.run("x=interval(0,1)") == 0

@@ -97,6 +97,15 @@ def test_only_the_best_run_of_each_architecture_keeps_its_model(one_fails: Multi
         assert not (folder / "model").exists()
 
 
+def test_the_smoke_study_runs_and_repeats_its_best_setting(tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", "sweeps=smoke", f"data.cache_dir={tmp_path / 'cache'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 runs, searched by tpe" in done.stdout
+    assert "The tuned settings again with other seeds" in " ".join(done.stdout.split())
+    there = {path.name for path in tmp_path.glob("mlruns/sweeps/smoke/comparison/*")}
+    assert {"sweep.html", "trials.csv", "best_all.yaml"} <= there
+
+
 def test_data_that_no_trial_could_read_is_refused_before_the_first(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn", "trainer.threads=1")
     assert done.returncode == 2
