@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from omegaconf import DictConfig
 
 from landslide.config import register
 from landslide.data.synthetic import synthesize
+from landslide.tracking.store import open_store
+from tests.cli.typed import Ended, Running, copy_databases
 
 ROOT = Path(__file__).resolve().parents[1]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background
@@ -30,6 +32,21 @@ def _forget_the_tracking_uri() -> Iterator[None]:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     if "mlflow" in sys.modules:
         sys.modules["mlflow"].set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, which takes seconds to make."""
+    with standing_in(tmp_path_factory.mktemp("tracking")) as folder:
+        open_store(None)
+        return folder / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _new_databases_are_copies(tracking_database: Path) -> Iterator[None]:
+    """Commands in fresh processes, and sweeps that begin from nothing, make theirs."""
+    with copy_databases(tracking_database):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +89,18 @@ def standing_in(folder: Path) -> Iterator[Path]:
         os.chdir(before)
 
 
-def train(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a folder of its own."""
+def begin(folder: Path, *arguments: str, before: Callable[[], None] | None = None) -> Running:
+    """Start ``train.py`` in a folder, in a fork of a process that has imported what takes seconds."""
+    return Running(["train.py", *arguments], folder, environment=os.environ, before=before)
+
+
+def train(folder: Path, *arguments: str) -> Ended:
+    """Run ``train.py`` likewise, to its end."""
+    return begin(folder, *arguments).end()
+
+
+def train_afresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``train.py`` as a shell does."""
     return subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=folder,

@@ -22,7 +22,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -37,7 +36,7 @@ from safetensors.numpy import save_file
 
 from landslide.data.synthetic import synthesize
 from landslide.training.checkpoint import open_checkpoint
-from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed, start_fork_server
+from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed
 
 BIN = Path(sys.executable).parent
 small_files = partial(no_file_above, 100_000)
@@ -940,16 +939,11 @@ ROWS = [*VALUES, *CONTINUED, *NETWORKS, *DATA, *STORE, *HYDRA, *MULTIRUN, *SWEEP
 
 # ---------------------------------------------------------------------------------------------------------- what is run
 @pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    return start_fork_server()
-
-
-@pytest.fixture(scope="module")
-def before_all(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> Path:
+def before_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with twelve tiles and a store with one finished run; beside it, as ``left``, what that run left."""
     folder = tmp_path_factory.mktemp("before")
     synthesize(folder / "tiles", count=12, non_landslide=0, size_px=64, seed=0)
-    done = run_typed(server, f"train.py {SMALL} data.cache_dir=made", folder, environment=clean_environment())
+    done = run_typed(f"train.py {SMALL} data.cache_dir=made", folder, environment=clean_environment())
     assert done.status == 0, done.stderr
     (left,) = (folder / "mlruns" / "outputs").glob("*/*")
     left.rename(folder.with_name("left"))
@@ -1030,7 +1024,7 @@ def half_written(folder: Path, before: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.typed + "".join(f" [{name(spoil)}]" for spoil in row.given))
 def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
-    row: Row, folder: Path, server: ForkServerContext, places: dict[str, str]
+    row: Row, folder: Path, places: dict[str, str]
 ) -> None:
     # Given
     for spoil in row.given:
@@ -1039,7 +1033,6 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
     environment = {key: filled_in(value, places) for key, value in row.environment}
     # When
     ended = run_typed(
-        server,
         filled_in(row.command(), places),
         folder,
         environment=clean_environment(**environment),
@@ -1065,9 +1058,9 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing_half_written(
         "landslide compare 0123",
     ],
 )
-def test_a_fork_shows_what_a_fresh_process_shows(typed: str, folder: Path, server: ForkServerContext) -> None:
+def test_a_fork_shows_what_a_fresh_process_shows(typed: str, folder: Path) -> None:
     command = Row(typed, ()).command()
-    forked = run_typed(server, command, folder, environment=clean_environment())
+    forked = run_typed(command, folder, environment=clean_environment())
     words = shlex.split(command)
     program = [sys.executable, str(ROOT / words[0])] if words[0] == "train.py" else [str(BIN / words[0])]
     fresh = subprocess.run(
@@ -1081,7 +1074,7 @@ NAMES = ["two 'words'", "a=b #1, {2} 100%", '"Erdrutsch_Überblick"_滑坡', "li
 
 
 @pytest.mark.parametrize("odd", NAMES)
-def test_odd_names_of_folders_and_images_work(odd: str, folder: Path, server: ForkServerContext) -> None:
+def test_odd_names_of_folders_and_images_work(odd: str, folder: Path) -> None:
     # Given: the root has such a name, and so has an image
     root = folder / odd
     (folder / "tiles").rename(root)
@@ -1091,15 +1084,13 @@ def test_odd_names_of_folders_and_images_work(odd: str, folder: Path, server: Fo
     # When: as Hydra's grammar quotes
     quoted = "'" + odd.replace("'", "\\'") + "'"
     roots = shlex.join([f"data.root={quoted}", f"data.cache_dir={quoted[:-1]}/cache'"])
-    ended = run_typed(server, Row(f"train.py {roots}", ()).command(), folder, environment=clean_environment())
+    ended = run_typed(Row(f"train.py {roots}", ()).command(), folder, environment=clean_environment())
     # Then
     assert ended.status == 0, ended.stderr
     assert run_states(folder) == ["FINISHED"] * 2
 
 
-def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(
-    folder: Path, tmp_path: Path, server: ForkServerContext
-) -> None:
+def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for name in ("tiles", "mlruns"):
@@ -1108,7 +1099,7 @@ def test_links_for_the_root_for_images_and_for_the_folder_of_results_work(
     image = min((elsewhere / "tiles" / "landslide" / "image").iterdir())
     image.rename(elsewhere / image.name)
     image.symlink_to(elsewhere / image.name)
-    ended = run_typed(server, Row("train.py", ()).command(), folder, environment=clean_environment())
+    ended = run_typed(Row("train.py", ()).command(), folder, environment=clean_environment())
     assert ended.status == 0, ended.stderr
     assert run_states(folder) == ["FINISHED"] * 2
 
@@ -1151,12 +1142,12 @@ def fill(disk: Path, leave: int) -> None:
     ],
 )
 def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing_half_written(
-    typed: str, sees: str, small_disk: Path, folder: Path, server: ForkServerContext, places: dict[str, str]
+    typed: str, sees: str, small_disk: Path, folder: Path, places: dict[str, str]
 ) -> None:
     (folder / "disk").symlink_to(small_disk)
     fill(small_disk, leave=8192)
     command = filled_in(Row(typed, ()).command(), places)
-    ended = run_typed(server, command, folder, environment=clean_environment())
+    ended = run_typed(command, folder, environment=clean_environment())
     assert ended.status == 2, ended
     assert "Traceback" not in ended.stdout + ended.stderr, ended
     assert sees in ended.stderr
@@ -1183,14 +1174,14 @@ def others_fill_the_disk() -> None:
 
 
 def test_a_disk_that_fills_while_a_run_trains_fails_it_and_keeps_the_checkpoint_before(
-    folder: Path, tmp_path: Path, server: ForkServerContext
+    folder: Path, tmp_path: Path
 ) -> None:
     # Given: a disk on which there is room, until a checkpoint is written
     with mounted(tmp_path / "large", "200m") as disk:
         (folder / "disk").symlink_to(disk)
         # When
         command = Row("train.py hydra.run.dir=disk/out trainer.max_epochs=30", ()).command()
-        ended = run_typed(server, command, folder, environment=clean_environment(), before=others_fill_the_disk)
+        ended = run_typed(command, folder, environment=clean_environment(), before=others_fill_the_disk)
         # Then
         assert ended.status == 2, ended
         assert "Traceback" not in ended.stdout + ended.stderr, ended

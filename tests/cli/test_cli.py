@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from landslide.cli.main import main
 from landslide.cli.ui import runs_page
-from tests.conftest import ROOT, train
+from tests.conftest import ROOT, train_afresh
 
 
 def landslide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def test_synthesize_writes_a_dataset_and_says_how_to_train_on_it(tmp_path: Path)
         "data.batch_size=8",
         "tracking.keep_models=none",
     ]
-    trained = train(tmp_path, *shlex.split(command)[2:], *small, f"data.cache_dir={tmp_path / 'cache'}")
+    trained = train_afresh(tmp_path, *shlex.split(command)[2:], *small, f"data.cache_dir={tmp_path / 'cache'}")
     assert trained.returncode == 0, trained.stderr
     assert "16 + 4 tiles of 64 px" in trained.stdout
     assert (tmp_path / "mlruns" / "mlflow.db").is_file()
@@ -78,7 +78,7 @@ def test_the_page_opens_on_the_experiment_of_the_newest_run(tmp_path: Path) -> N
 
 
 def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:
-    done = train(tmp_path, "--help")
+    done = train_afresh(tmp_path, "--help")
     assert done.returncode == 0
     archs = (
         "arch: deeplabv3, deeplabv3plus, dpt, fpn, linknet, manet, pan, pspnet, segformer, unet, unetplusplus, upernet"
@@ -88,7 +88,7 @@ def test_the_help_of_train_says_what_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_cfg_job_shows_the_run_without_starting_it(tmp_path: Path) -> None:
-    done = train(tmp_path, "--cfg", "job", "experiment=paper")
+    done = train_afresh(tmp_path, "--cfg", "job", "experiment=paper")
     assert done.returncode == 0
     assert "max_epochs: 100" in done.stdout
     assert not list(tmp_path.iterdir())

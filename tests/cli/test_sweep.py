@@ -244,7 +244,7 @@ def swept(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     folder = tmp_path_factory.mktemp("swept")
     typed = [*tiny, "arch=unet,fpn", "optimizer.lr=1e-3,2e-3", "sweep.name=two", "trainer.max_epochs=1"]
     done = train(folder, "-m", *typed, "sweep.n_trials=1", "sweep.fresh=true")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.status == 0, done.stdout + done.stderr
     return folder, typed
 
 

@@ -7,43 +7,57 @@ arguments, environment and streams, runs the real script as ``__main__``, and en
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import multiprocessing
 import os
 import resource
 import runpy
 import shlex
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import NamedTuple
 
 import landslide
+from landslide.tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED_ONCE = (
-    "landslide.sweep.sweeper",  # and with it torch, Lightning, MLflow, Matplotlib
-    "mlflow.store.tracking.sqlalchemy_store",
+    "landslide.training.run",  # and with it torch, Lightning, MLflow
+    "landslide.sweep.sweeper",  # and with it Optuna, Matplotlib
+    "landslide.cli.main",
+    "alembic.command",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
     "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "segmentation_models_pytorch",
+    "sqlalchemy.dialects.sqlite",
     "timm",
+    "torch.utils.flop_counter",
     "tests.cli.typed",
     "tests.sweep.harness",
+    "tests.cli.frozen",  # last: what is there by then is no garbage
 )
 LONGEST_S = 120
 CAPABILITY_VERSION = 0x20080522
 
 
 class Ended(NamedTuple):
-    """What a command left to the shell."""
+    """What a command left to the shell; a signal that ended it is a negative status."""
 
     status: int
     stdout: str
     stderr: str
 
 
+@functools.cache
 def start_fork_server() -> ForkServerContext:
     """Import once; the server ends with this process."""
     context = multiprocessing.get_context("forkserver")
@@ -58,34 +72,84 @@ def start_fork_server() -> ForkServerContext:
     return context
 
 
-def run_typed(
-    context: ForkServerContext,
-    typed: str,
-    folder: Path,
-    *,
-    environment: Mapping[str, str],
-    before: Callable[[], None] | None = None,
-) -> Ended:
-    """Run ``train.py ...`` or ``landslide ...``.
+class Running:
+    """``train.py ...`` or ``landslide ...`` in a fork.
 
     Args:
-        context: of :func:`start_fork_server`.
-        typed: as in a shell; quotes and backslashes are read, nothing else.
+        words: of the command.
         folder: to stand in.
         environment: all of it.
         before: called in the fork before the command, to take rights or disk from it; a function of a module.
     """
-    with tempfile.TemporaryDirectory() as aside:
-        streams = [Path(aside) / name for name in ("stdout", "stderr")]
-        arguments = (shlex.split(typed), folder, dict(environment), streams, before)
-        process = context.Process(target=_run, args=arguments)
-        process.start()
-        process.join(LONGEST_S)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise TimeoutError(f"{typed}: still running after {LONGEST_S} s")
-        return Ended(process.exitcode, *(stream.read_text(encoding="utf-8") for stream in streams))
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        *,
+        environment: Mapping[str, str],
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        self._words = words
+        self._aside = tempfile.TemporaryDirectory()
+        self._streams = [Path(self._aside.name) / name for name in ("stdout", "stderr")]
+        for stream in self._streams:
+            stream.touch()
+        arguments = (list(words), folder, dict(environment), self._streams, before, store._make)
+        self._process = start_fork_server().Process(target=_run, args=arguments)
+        self._process.start()
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far, errors last."""
+        return "".join(stream.read_text(encoding="utf-8") for stream in self._streams)
+
+    def wait_for(self, sign: str) -> None:
+        """Return once it has printed the sign."""
+        start = time.monotonic()
+        while sign not in self.output:
+            assert self._process.exitcode is None, f"ended without {sign!r}: {self.output}"
+            assert time.monotonic() - start < LONGEST_S, f"no {sign!r} in {self.output}"
+            time.sleep(0.02)
+
+    def send(self, number: int) -> None:
+        """A signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        self._process.join(LONGEST_S)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+            raise TimeoutError(f"{shlex.join(self._words)}: still running after {LONGEST_S} s")
+        ended = Ended(self._process.exitcode, *(stream.read_text(encoding="utf-8") for stream in self._streams))
+        self._aside.cleanup()
+        return ended
+
+
+def run_typed(
+    typed: str, folder: Path, *, environment: Mapping[str, str], before: Callable[[], None] | None = None
+) -> Ended:
+    """Run a command as it is typed, where quotes and backslashes are read and nothing else, to its end."""
+    return Running(shlex.split(typed), folder, environment=environment, before=before).end()
+
+
+@contextmanager
+def copy_databases(made: Path) -> Iterator[None]:
+    """Copy this database wherever a new one for MLflow is made: its migrations take seconds."""
+    kept, store._make = store._make, functools.partial(_copy, made)
+    try:
+        yield
+    finally:
+        store._make = kept
+
+
+def _copy(made: Path, database: Path) -> None:
+    aside = database.with_name(f".{database.name}.part")
+    shutil.copyfile(made, aside)
+    aside.replace(database)
 
 
 def _assert_imported() -> None:
@@ -98,12 +162,15 @@ def _run(
     environment: dict[str, str],
     streams: list[Path],
     before: Callable[[], None] | None,
+    make_database: Callable[[Path], None],
 ) -> None:
     for number, stream in enumerate(streams, start=1):
-        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(stream, os.O_WRONLY), number)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
     importlib.reload(landslide)  # sets what MLflow reads
+    store._make = make_database
     os.chdir(folder)
     sys.argv = words
     if before:

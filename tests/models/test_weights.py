@@ -26,7 +26,7 @@ from torch import Tensor
 from landslide.errors import WeightsError
 from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics
 from landslide.models.weights import for_bands, normalisation
-from tests.conftest import train
+from tests.conftest import train_afresh
 
 HALF = [0.5, 0.5, 0.5]
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -419,7 +419,7 @@ def test_what_the_configuration_says_goes_before_everything() -> None:
 # -------------------------------------------------------------------------------------------------- the whole command
 def test_imagenet_without_a_hub_ends_with_one_sentence_status_2_and_no_run(tmp_path: Path) -> None:
     # When
-    done = train(
+    done = train_afresh(
         tmp_path,
         "arch=pspnet",
         "encoder.weights=imagenet",

@@ -14,23 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from landslide.tracking.store import open_store
 from tests.cli.typed import start_fork_server
-from tests.conftest import standing_in
 from tests.sweep.harness import Sweep
 
 
 @pytest.fixture(scope="session")
 def fork_server() -> ForkServerContext:
     return start_fork_server()
-
-
-@pytest.fixture(scope="session")
-def tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database, which takes seconds to make."""
-    with standing_in(tmp_path_factory.mktemp("tracking")) as folder:
-        open_store(None)
-        return folder / "mlruns" / "mlflow.db"
 
 
 @pytest.fixture

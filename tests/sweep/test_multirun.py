@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, train
+from tests.conftest import begin, train
 
 
 class Multirun(NamedTuple):
@@ -43,7 +40,7 @@ def one_fails(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     """LinkNet cannot take 72 px and fails; U-Net can, and U-Net at both sizes goes on."""
     folder = tmp_path_factory.mktemp("multirun")
     done = train(folder, "-m", *tiny, "arch=linknet,unet", "data.image_size=72,64")
-    yield Multirun(folder, done.returncode, done.stdout + done.stderr)
+    yield Multirun(folder, done.status, done.stdout + done.stderr)
 
 
 def test_a_failed_model_is_shown_with_its_reason_and_the_others_go_on(one_fails: Multirun) -> None:
@@ -99,7 +96,7 @@ def test_only_the_best_run_of_each_architecture_keeps_its_model(one_fails: Multi
 
 def test_the_smoke_study_runs_and_repeats_its_best_setting(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", "sweeps=smoke", f"data.cache_dir={tmp_path / 'cache'}")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.status == 0, done.stdout + done.stderr
     assert "4 runs, searched by tpe" in done.stdout
     assert "The tuned settings again with other seeds" in " ".join(done.stdout.split())
     there = {path.name for path in tmp_path.glob("mlruns/sweeps/smoke/comparison/*")}
@@ -108,15 +105,15 @@ def test_the_smoke_study_runs_and_repeats_its_best_setting(tmp_path: Path) -> No
 
 def test_data_that_no_trial_could_read_is_refused_before_the_first(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", "data=bijie", "data.root=nowhere", "arch=unet,fpn", "trainer.threads=1")
-    assert done.returncode == 2
+    assert done.status == 2
     assert "no Bijie dataset there" in done.stderr
     assert not list(tmp_path.glob("mlruns/sweeps/*"))
 
 
 def test_where_every_trial_fails_the_reasons_are_compared(tiny: list[str], tmp_path: Path) -> None:
     done = train(tmp_path, "-m", *tiny, "data.image_size=72", "arch=linknet,fpn")
-    parent, children = Multirun(tmp_path, done.returncode, done.stdout).runs()
-    assert done.returncode == 1
+    parent, children = Multirun(tmp_path, done.status, done.stdout).runs()
+    assert done.status == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert [run.info.status for run in (parent, *children)] == ["FAILED"] * 3
     assert parent.data.tags["mlflow.note.content"].count("needs a multiple of 32") == 2
@@ -124,19 +121,11 @@ def test_where_every_trial_fails_the_reasons_are_compared(tiny: list[str], tmp_p
 
 def interrupt(folder: Path, sign: str, *arguments: str) -> tuple[int, str]:
     """Start the command, press Ctrl-C once it has printed the sign, and wait."""
-    command = [sys.executable, "-u", str(ROOT / "train.py"), *arguments]
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-    )
-    assert process.stdout is not None
-    output = ""
-    for line in process.stdout:
-        output += line
-        if sign in line:
-            break
-    process.send_signal(signal.SIGINT)
-    output += process.communicate(timeout=120)[0]
-    return process.returncode, output
+    running = begin(folder, *arguments)
+    running.wait_for(sign)
+    running.send(signal.SIGINT)
+    ended = running.end()
+    return ended.status, ended.stdout + ended.stderr
 
 
 def test_ctrl_c_kills_the_current_run_keeps_its_checkpoint_and_compares_what_finished(
@@ -162,6 +151,6 @@ def test_ctrl_c_in_a_single_run_says_where_its_checkpoint_is_and_the_run_can_go_
     assert f"Its last checkpoint: {last}" in output
     assert "Traceback" not in output
     done = train(tmp_path, *tiny, "trainer.max_epochs=12", f"ckpt_path={last}")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert "epoch  1/12" not in done.stdout
     assert "epoch 12/12" in done.stdout

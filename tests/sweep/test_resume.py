@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, train
+from tests.conftest import begin, train
 
 SEARCH = [
     "sweep.name=killed",
@@ -29,14 +26,10 @@ MEASURED = ("time/", "memory/", "system/")
 
 def kill_after(folder: Path, sign: str, *arguments: str) -> None:
     """Start the command and kill it once it has printed the sign."""
-    command = [sys.executable, "-u", str(ROOT / "train.py"), "-m", *arguments]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if sign in line:
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    running = begin(folder, "-m", *arguments)
+    running.wait_for(sign)
+    running.send(signal.SIGKILL)
+    assert running.end().status == -signal.SIGKILL
 
 
 def trials(folder: Path) -> list[tuple[Any, ...]]:
@@ -71,12 +64,12 @@ def test_a_killed_sweep_goes_on_by_the_same_command_and_equals_the_undisturbed_o
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     for folder in (undisturbed, killed):
         folder.mkdir()
-    assert train(undisturbed, "-m", *tiny, *SEARCH).returncode == 0
+    assert train(undisturbed, "-m", *tiny, *SEARCH).status == 0
     kill_after(killed, "epoch 2/4", *tiny, *SEARCH)
     # When
     done = train(killed, "-m", *tiny, *SEARCH)
     # Then: trial by trial, parameter by parameter, epoch by epoch
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.status == 0, done.stdout + done.stderr
     assert "continues after epoch" in done.stdout
     assert trials(killed) == trials(undisturbed)
     assert series(killed) == series(undisturbed)

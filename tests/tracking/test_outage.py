@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,14 @@ import pytest
 from mlflow import MlflowClient
 
 from landslide.cli.main import main
+from landslide.tracking import run as tracked
 from landslide.tracking.spool import has_unsent
-from tests.conftest import ROOT, train
+from tests.conftest import begin, train
 
-IMPATIENT = """\
-import runpy, sys
-import landslide.tracking.run as run
-run.END_S = float(sys.argv.pop(1))
-sys.argv[0] = "train.py"
-runpy.run_path(r"{}", run_name="__main__")
-"""
-"""The real command, with another limit to how long its end waits."""
+
+def wait_in_the_end(seconds: float) -> None:
+    """Let a run wait so long for its server once it has trained."""
+    tracked.END_S = seconds
 
 
 class Server:
@@ -98,7 +96,7 @@ def recipe(tiny: list[str], server: Server) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(recipe: list[str], server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = train(tmp_path_factory.mktemp("undisturbed"), *recipe)
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     client = MlflowClient(server.uri)
     (run,) = client.search_runs(["1"])
     return stored(client, run.info.run_id)
@@ -109,22 +107,14 @@ def test_a_server_that_is_killed_in_mid_training_has_everything_in_the_end(
     comes_back: bool, recipe: list[str], undisturbed: dict[str, Any], server: Server, tmp_path: Path
 ) -> None:
     # Given: a run whose server is killed after its first epoch
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", IMPATIENT.format(ROOT / "train.py"), "60" if comes_back else "0.5", *recipe],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    output = ""
-    for line in process.stdout:
-        output += line
-        if " 1/4" in line:
-            server.kill()
-        if "waiting up to" in line and comes_back:  # When: it starts again at the end of the run,
-            server.start()
-    status = process.wait(60)
+    running = begin(tmp_path, *recipe, before=partial(wait_in_the_end, 60 if comes_back else 0.5))
+    running.wait_for(" 1/4")
+    server.kill()
+    if comes_back:  # When: it starts again at the end of the run,
+        running.wait_for("waiting up to")
+        server.start()
+    status, *streams = running.end()
+    output = "".join(streams)
     assert "epoch 4/4" in output
     assert "Traceback" not in output
     # Then

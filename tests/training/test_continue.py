@@ -23,7 +23,7 @@ from landslide.errors import ConfigError, TrackingError
 from landslide.training.checkpoint import WholeCheckpointIO, newest_checkpoint, open_checkpoint
 from landslide.training.result import RunResult
 from landslide.training.run import prepare, run
-from tests.conftest import ROOT, compose_run, standing_in, train
+from tests.conftest import ROOT, begin, compose_run, standing_in, train
 
 EPOCHS = 8
 RECIPE = [
@@ -122,23 +122,11 @@ def undisturbed(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> It
 
 def kill(folder: Path, sign: str, number: signal.Signals, *arguments: str) -> tuple[int, str]:
     """Start the command, send a signal once it has printed the sign, and wait for its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "train.py"), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=dict(os.environ),
-    )
-    assert process.stdout is not None
-    output = ""
-    for line in process.stdout:
-        output += line
-        if sign in line:
-            break
-    process.send_signal(number)
-    output += process.communicate(timeout=120)[0]
-    return process.returncode, output
+    running = begin(folder, *arguments)
+    running.wait_for(sign)
+    running.send(number)
+    ended = running.end()
+    return ended.status, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -156,7 +144,7 @@ def test_a_killed_run_that_is_continued_equals_the_undisturbed_one(
     # When
     done = train(tmp_path, *tiny, *RECIPE, f"ckpt_path={last}")
     # Then
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert f"continues after epoch {saved.epochs}" in done.stdout
     continued = Trained.only_one(tmp_path)
     assert (continued.run_id, continued.status) == (killed.run_id, "FINISHED")
@@ -217,7 +205,7 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit_in_another_process(
     # When
     done = train(folders[2], *recipe)
     # Then
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     here, again, elsewhere = (Trained.only_one(folder) for folder in folders)
     assert_equal(here, again)
     assert_equal(here, elsewhere)

@@ -73,7 +73,7 @@ def test_the_command_says_it_in_a_sentence_with_status_1_and_a_multirun_goes_on(
 ) -> None:
     on_cpu = [*tiny, "loss=bce", "trainer.accelerator=cpu", "trainer.max_epochs=1"]
     done = train(tmp_path, "-m", *on_cpu, f"loss._target_={GREEDY},{MODEST}")
-    assert done.returncode == 1
+    assert done.status == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert "failed (out of memory: data.batch_size=8: a batch of tiles of 64 px" in " ".join(done.stdout.split())
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
@@ -81,5 +81,5 @@ def test_the_command_says_it_in_a_sentence_with_status_1_and_a_multirun_goes_on(
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
 
     alone = train(tmp_path, *on_cpu, f"loss._target_={GREEDY}")
-    assert (alone.returncode, alone.stderr.count("\n")) == (1, 1), alone.stderr
+    assert (alone.status, alone.stderr.count("\n")) == (1, 1), alone.stderr
     assert alone.stderr.startswith("train.py: data.batch_size=8: ") and alone.stderr.endswith("The run is FAILED.\n")

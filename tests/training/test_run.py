@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_in_a_later_epoch_keeps_the_checkpoint_before(
 
 def test_a_diverged_run_is_told_in_a_sentence_with_status_1(tiny: list[str], tmp_path: Path) -> None:
     done = train(tmp_path, *tiny, "optimizer.lr=1e38", "scheduler=none")
-    assert done.returncode == 1
+    assert done.status == 1
     assert "train.py: train/loss is nan in epoch 1. A lower optimizer.lr may help. The run is FAILED." in done.stderr
     assert "Traceback" not in done.stderr
 
