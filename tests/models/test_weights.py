@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-import sqlite3
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ from torch import Tensor
 from landslide.errors import WeightsError
 from landslide.models.segmenter import Segmenter, build_segmenter, pixel_statistics
 from landslide.models.weights import for_bands, normalisation
-from tests.conftest import train_afresh
 
 HALF = [0.5, 0.5, 0.5]
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -414,40 +412,3 @@ def test_what_the_configuration_says_goes_before_everything() -> None:
     mean, std = statistics(weights="imagenet", mean=[0.3, 0.3, 0.3])
     assert mean == pytest.approx([0.3, 0.3, 0.3])
     assert std == pytest.approx(IMAGENET[1])
-
-
-# -------------------------------------------------------------------------------------------------- the whole command
-def test_imagenet_without_a_hub_ends_with_one_sentence_status_2_and_no_run(tmp_path: Path) -> None:
-    # When
-    done = train_afresh(
-        tmp_path,
-        "arch=pspnet",
-        "encoder.weights=imagenet",
-        "data.generate={count: 4, non_landslide: 0, size_px: 32, seed: 0}",
-        "data.image_size=32",
-        "data.batch_size=2",
-        "data.split={train: 2, val: 2, seed: 0}",
-        HF_HUB_OFFLINE="1",
-        HF_HOME=str(tmp_path / "huggingface"),
-        LANDSLIDE_CACHE=str(tmp_path / "cache"),
-        MLFLOW_TRACKING_URI="",
-    )
-    # Then
-    assert done.returncode == 2, done.stderr
-    (sentence,) = [line for line in done.stderr.splitlines() if "encoder.weights" in line]
-    assert sentence.startswith(
-        "train.py: encoder.weights=imagenet: the hub cannot be reached for the weights of resnet18"
-    )
-    for way in ("encoder.weights=PATH", "encoder=efficientnet_lite0", "encoder.weights=null"):
-        assert way in sentence
-    assert "Traceback" not in done.stdout + done.stderr
-    assert runs_in(tmp_path / "mlruns" / "mlflow.db") == 0
-
-
-def runs_in(database: Path) -> int:
-    """Rows of MLflow's table of runs; 0 where there is no database."""
-    if not database.exists():
-        return 0
-    with sqlite3.connect(database) as connection:
-        number: int = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
-    return number
