@@ -41,7 +41,7 @@ CLEAR = 10.0
 LEAST_SHARE = 0.1
 """Of the smaller tile: an overlap below it is not looked for."""
 
-COARSE_PX = 64
+COARSE_PX = 80
 """Side of the median tile while shifts are searched."""
 
 NEAREST = 5
@@ -200,9 +200,9 @@ def perceptual_hash(grey: Field) -> Bits:
 
 
 def local_contrast(grey: Field) -> Field:
-    """Detail as wide as one to five pixels, in units of its own spread nearby: mean about 0, spread about 1.
+    """Detail of one to two pixels, in units of its own spread nearby: mean about 0, spread about 1.
 
-    So neither brightness nor a strong edge decides how alike two tiles are.
+    So neither brightness nor a strong edge decides how alike two tiles are, and little of a crop is bent by its border.
 
     Args:
         grey: ``(H, W)``.
@@ -210,8 +210,8 @@ def local_contrast(grey: Field) -> Field:
     Returns:
         float32, ``(H, W)``; 0 where every pixel is the same.
     """
-    detail = gaussian_filter(grey, 1.0) - gaussian_filter(grey, 5.0)
-    spread = np.sqrt(gaussian_filter(detail**2, 5.0))
+    detail = gaussian_filter(grey, 1.0) - gaussian_filter(grey, 2.0)
+    spread = np.sqrt(gaussian_filter(detail**2, 2.0))
     least = 0.1 * float(detail.std()) + np.finfo(np.float32).tiny  # so that a flat field is not blown up to noise
     return np.asarray(detail / np.maximum(spread, least), dtype=np.float32)
 
