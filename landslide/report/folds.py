@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from landslide.config import HOLD_OUT
 from landslide.report.figures import INK, MOST_MODELS, PALETTE, styled
+from landslide.report.labels import ARCHITECTURES
 from landslide.report.pictures import Picture
 from landslide.report.runs import Objective
 from landslide.report.summary import listed, metric_name
@@ -221,7 +222,8 @@ def read_folds(strata: Sequence[Stratum], parameters: Sequence[Parameter], objec
         for trial in stratum.trials:
             by_setting.setdefault(setting_text(trial.params, others), []).append(trial)
         for setting, trials in by_setting.items():
-            label = stratum.label if setting == MISSING else f"{stratum.label}, {setting}"
+            name = _name(stratum)
+            label = name if setting == MISSING else f"{name}, {setting}"
             models.append(_model(label, trials, axis.choices, objective.maximize))
     sign = -1 if objective.maximize else 1
     return Folds(
@@ -235,6 +237,12 @@ def _texts(values: Sequence[float | None], form: str = "{:.4f}") -> list[str]:
 
 def _numbers(heading: str, values: Sequence[float | None], form: str = "{:.4f}") -> Column:
     return Column(heading, tuple(map(Cell, _texts(values, form))))
+
+
+def _name(stratum: Stratum) -> str:
+    """Of its architecture where nothing divides the sweep; else the stratum says it."""
+    identity = stratum.settings.get("identity") or {}
+    return ARCHITECTURES.get(str(identity.get("arch.name")), stratum.label) if stratum.name == "all" else stratum.label
 
 
 def _model(label: str, trials: Sequence[Trial], groups: Sequence[str | None], maximize: bool) -> Model:

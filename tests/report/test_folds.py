@@ -166,3 +166,11 @@ def test_the_page_and_the_files_hold_it(swept: SweepReport, tmp_path: Path) -> N
 def test_another_sweep_has_no_folds() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     assert report(*sweeps.two_strata()).folds is None
+
+
+def test_a_sweep_of_one_network_names_it() -> None:
+    # Given: no list of architectures, so a stratum of no name of its own
+    study = study_of("all", SCORES["unet"])
+    study.set_user_attr("identity", {"arch.name": "unet"})
+    # Then
+    assert report(study).sentence.startswith("U-Net has a mean F1 of 0.7000")
