@@ -34,6 +34,8 @@ ON_CHANGE = ("stop", "fresh", "continue")
 CONTROLLER, WORKER = "controller", "worker"
 STRATUM = "arch"
 """What divides a sweep into studies where it is a comma list, unless `sweep.strata` says otherwise."""
+HOLD_OUT = "data.split.hold_out"
+"""Where a sweep lists several, each trial validates on another group: a fold, and no setting that could be chosen."""
 
 POLARITY = {
     "train/loss": "minimize",

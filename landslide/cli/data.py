@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from rich.console import Console
+    from rich.table import Table
 
+    from landslide.data.audit import Audit, Pair
     from landslide.data.inspection import Inspection
+    from landslide.report.pairs_figure import Half
 
 OVERRIDES = "how the dataset is read, as train.py takes it: data=folder 'data.channels=[red,green,blue,nir]' ..."
 MOST_PROBLEMS = 20
 """Printed of those that would break training; all are counted."""
+MOST_PAIRS = 24
+"""Printed and drawn of an audit; all are counted, and in the CSV file."""
 
 
 def add(commands: Any) -> None:
     """Add the command and its own sub-commands."""
-    parser = commands.add_parser("data", help="check, show or synthesize a dataset", description=__doc__)
+    parser = commands.add_parser("data", help="check, show, audit or synthesize a dataset", description=__doc__)
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_check(kinds)
     _add_show(kinds)
+    _add_audit(kinds)
     _add_synthesize(kinds)
 
 
@@ -51,6 +59,27 @@ def _add_show(kinds: Any) -> None:
     )
     show.add_argument("--count", type=_positive, default=24, help="tiles to draw (default: 24)")
     show.set_defaults(run=run_show)
+
+
+def _add_audit(kinds: Any) -> None:
+    audit = kinds.add_parser(
+        "audit",
+        help="find near-duplicates and overlapping crops across the parts of a split",
+        description="Compare every validation tile with every training tile, and every test tile with both: "
+        "near-duplicates of any size, brightness, flip or quarter turn, and crops that overlap by a tenth of the "
+        "smaller one or more. Nothing is changed. Exit status 0, whatever is found.",
+    )
+    audit.add_argument(
+        "words",
+        nargs="*",
+        metavar="[PATH] KEY=VALUE",
+        help="the dataset and its split, as train.py takes them: data=bijie data.split.seed=1 ...; or its folder first",
+    )
+    audit.add_argument("--csv", type=Path, metavar="FILE", help="write every pair, worst first")
+    audit.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="draw the worst pairs into pairs.png there, ground framed"
+    )
+    audit.set_defaults(run=run_audit)
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -139,28 +168,179 @@ def run_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_audit(arguments: argparse.Namespace) -> int:
+    """Say which tiles of one part show ground of another."""
+    from rich.progress import Progress
+
+    from landslide.data.audit import audit
+    from landslide.data.layouts import list_tiles
+    from landslide.data.splits import divide
+    from landslide.terminal import open_console, tell
+
+    words = arguments.words
+    in_folder = words and "=" not in words[0]
+    cfg = _compose(Path(words[0]), words[1:]) if in_folder else _as_trained(words)
+    for folder in (arguments.output, arguments.csv and arguments.csv.parent):
+        if folder is not None:
+            _require_folder(folder)
+    console = open_console()
+    tiles = list_tiles(cfg)
+    split = divide(tiles, cfg.split, cfg.negatives)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        found = audit(tiles, split, lambda items, total, what: bar.track(items, total=total, description=what))
+    sizes = ", ".join(f"{count} {part}" for part, count in found.sizes.items() if count)
+    tell(console, f"{cfg.root}: {sizes} ({split.kind} split, seed {split.seed})")
+    _show_pairs(console, found)
+    if arguments.csv is not None:
+        _write_pairs(arguments.csv, found.pairs)
+        tell(console, f"Every pair: {arguments.csv}")
+    if arguments.output is not None and found.pairs:
+        tell(console, f"The worst of them: {_draw_pairs(arguments.output, found.pairs)}")
+    return 0
+
+
+def _show_pairs(console: Console, found: Audit) -> None:
+    from landslide.data.audit import NEAR_DUPLICATE, OVERLAP
+    from landslide.terminal import tell
+
+    if found.pairs:
+        console.print(_pairs_table(found.pairs[:MOST_PAIRS]))
+    if len(found.pairs) > MOST_PAIRS:
+        tell(console, f"and {len(found.pairs) - MOST_PAIRS} more.")
+    for part, name in (("val", "validation"), ("test", "test")):
+        size, seen = found.sizes[part], found.seen(part)
+        if not size:
+            continue
+        copies, crops = found.seen(part, NEAR_DUPLICATE), found.seen(part, OVERLAP)
+        how = f": {copies} as a near-duplicate, {crops} in an overlapping crop" if seen else ""
+        tell(console, f"{seen} of {size} {name} tiles show ground that a training tile shows{how}.")
+    if found.pairs:
+        together = sum(pair.tile.group == pair.other.group for pair in found.pairs)
+        tell(
+            console,
+            "What is measured on such tiles flatters. Put both tiles of a pair into one part: data.split.by=group "
+            f"({together} of {len(found.pairs)} pairs are of one group), or a file of your own with the columns tile "
+            "and part: data.split.csv=FILE",
+        )
+
+
+def _pairs_table(pairs: Sequence[Pair]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("tile", "part", "shows ground of", "part", "as"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("share of the tile", "correlation"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for pair in pairs:
+        table.add_row(
+            *(
+                escape(text)
+                for text in (pair.tile.tile_id, pair.part, pair.other.tile_id, pair.other_part, _kind(pair))
+            ),
+            f"{pair.share:.0%}",
+            f"{pair.correlation:.2f}",
+        )
+    return table
+
+
+def _kind(pair: Pair) -> str:
+    return f"{pair.kind}, {pair.turn}" if pair.turn else pair.kind
+
+
+def _write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    import csv
+
+    from landslide.errors import DataError
+
+    columns = ("tile", "part", "other", "other_part", "kind", "turn", "share", "correlation", "row_px", "column_px")
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for pair in pairs:
+                names = (pair.tile.tile_id, pair.part, pair.other.tile_id, pair.other_part, pair.kind, pair.turn)
+                place = (pair.shared.row_px, pair.shared.column_px) if pair.shared else ("", "")
+                writer.writerow([*names, f"{pair.share:.4f}", f"{pair.correlation:.4f}", *place])
+    except OSError as error:
+        raise DataError(f"--csv {path}: cannot be written ({error}).") from error
+
+
+def _draw_pairs(folder: Path, pairs: Sequence[Pair]) -> Path:
+    from landslide.errors import DataError
+    from landslide.report.pairs_figure import pairs_figure
+
+    shown = pairs[:MOST_PAIRS]
+    title = f"{len(shown)} of {len(pairs)} pairs, those that share most; framed: the ground that both show"
+    figure = pairs_figure([_halves(pair) for pair in shown], title)
+    path = folder / "pairs.png"
+    try:
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise DataError(f"--output {folder}: cannot be written ({error}).") from error
+    return path
+
+
+def _halves(pair: Pair) -> tuple[Half, Half]:
+    """Both tiles as pictures, with the shared ground of each."""
+    import numpy as np
+
+    from landslide.data.pixels import FULL_SCALE, as_rgb, read_image
+    from landslide.report.pairs_figure import Half
+
+    images = []
+    for tile in (pair.tile, pair.other):
+        pixels = read_image(tile.image, tile.channels)
+        scale = [FULL_SCALE[pixels.dtype.name]] * len(tile.channels)
+        images.append(as_rgb(pixels[np.newaxis], tile.channels, scale)[0])
+    if pair.shared is None:
+        boxes = [(0, 0, *image.shape[:2]) for image in images]
+    else:
+        row, column, size = pair.shared.row_px, pair.shared.column_px, (pair.shared.height_px, pair.shared.width_px)
+        boxes = [(max(0, row), max(0, column), *size), (max(0, -row), max(0, -column), *size)]
+    said = f"{_kind(pair)}, {pair.share:.0%}, correlation {pair.correlation:.2f}"
+    words = [f"{pair.tile.tile_id} ({pair.part})", f"{pair.other.tile_id} ({pair.other_part}) {said}"]
+    first, second = (Half(*half) for half in zip(images, boxes, words, strict=True))
+    return first, second
+
+
+def _require_folder(folder: Path) -> None:
+    from landslide.errors import DataError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: no folder can be made there ({error}). Choose another place.") from error
+
+
+def _as_trained(overrides: list[str]) -> DictConfig:
+    """The ``data`` group as train.py would compose it.
+
+    Raises:
+        ConfigError: for an override that train.py would refuse.
+    """
+    from landslide.config import check
+
+    cfg = _composed(overrides)
+    check(cfg)
+    data: DictConfig = cfg.data
+    return data
+
+
 def _compose(root: Path, overrides: list[str]) -> DictConfig:
     """The ``data`` group for a folder, its layout recognised unless it is named.
 
     Raises:
         ConfigError: for an override that train.py would refuse.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
-    from landslide.config import check, register
+    from landslide.config import check
     from landslide.data.layouts import fitting_layouts
-    from landslide.errors import ConfigError
 
-    register()
     fits = fitting_layouts(root)
     named = any(override.startswith("data=") for override in overrides)
     group = [] if named else [f"data={fits[0] if fits else 'folder'}"]
-    try:
-        with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
-            cfg = compose("config", [*group, *overrides])
-    except HydraException as error:
-        raise ConfigError(str(error)) from error
+    cfg = _composed([*group, *overrides])
     cfg.data.root = str(root)
     if cfg.data.layout == "bijie":
         cfg.data.generate = None
@@ -170,6 +350,21 @@ def _compose(root: Path, overrides: list[str]) -> DictConfig:
     check(cfg)
     data: DictConfig = cfg.data
     return data
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    from landslide.config import register
+    from landslide.errors import ConfigError
+
+    register()
+    try:
+        with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+            return compose("config", overrides)
+    except HydraException as error:
+        raise ConfigError(str(error)) from error
 
 
 def _take_all(root: Path, data: DictConfig) -> None:

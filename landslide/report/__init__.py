@@ -9,6 +9,8 @@ pictures.py    the figures of a comparison, with their words
 page.py        the HTML page, from page.html.j2
 comparison.py  all of it for a list of runs
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
+folds.py       of a sweep that holds one group after the other out
+pairs_figure.py  the sheet of an audit
 """
 
 from landslide.report.comparison import Comparison, compare

@@ -12,9 +12,11 @@ from typing import Any
 from optuna import Study
 from rich.console import Console
 
+from landslide.config import HOLD_OUT
 from landslide.report import sweep_page, sweep_summary, sweep_table
 from landslide.report.comparison import write_files
 from landslide.report.figures import to_png
+from landslide.report.folds import Folds, read_folds
 from landslide.report.pictures import Picture
 from landslide.report.runs import Objective
 from landslide.report.sweep_overlay import Compose, file_name, overlay
@@ -47,24 +49,33 @@ class SweepReport:
         """What is reported, in a few words."""
         return f"Sweep {self.name}"
 
+    @cached_property
+    def folds(self) -> Folds | None:
+        """What a sweep over groups that are held out says; None of any other sweep."""
+        return read_folds(self.strata, self.parameters, self.objective)
+
     @property
     def sentence(self) -> str:
         """The result in words."""
+        if self.folds:
+            return self.folds.sentence
         return sweep_summary.sentence(self.strata, self.objective, self.against)
 
     @property
     def notes(self) -> list[str]:
         """Why trials failed, and what makes the result unfair or incomplete, a sentence each."""
-        return sweep_summary.notes(self.strata)
+        return sweep_summary.missing(self.strata) if self.folds else sweep_summary.notes(self.strata)
 
     @property
     def caption(self) -> str:
         """What the numbers of the table are."""
-        return sweep_summary.caption(self.objective, self.against)
+        return self.folds.caption if self.folds else sweep_summary.caption(self.objective, self.against)
 
     @property
     def columns(self) -> list[sweep_table.Column]:
-        """Of the table of strata."""
+        """Of the table of strata, or of models where groups are held out."""
+        if self.folds:
+            return self.folds.columns
         return sweep_table.strata_table(self.strata, self.parameters)
 
     @property
@@ -78,6 +89,13 @@ class SweepReport:
         return sweep_table.front_table(self.strata, self.parameters, self.objective, self.against)
 
     @property
+    def more_tables(self) -> dict[str, list[sweep_table.Column]]:
+        """By their titles: the Pareto front where there is one, the groups where they are held out."""
+        if self.folds:
+            return {"Each group that was held out": self.folds.group_columns}
+        return {"On the Pareto front": self.front_columns} if self.against else {}
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """What the first study says of itself."""
         return self.strata[0].settings
@@ -85,12 +103,14 @@ class SweepReport:
     @cached_property
     def pictures(self) -> list[Picture]:
         """The figures that the trials allow; none where no trial has finished."""
+        if self.folds:
+            return [self.folds.picture] if self.folds.picture else []
         return make_pictures(self.strata, self.parameters, self.objective, self.against)
 
     def markdown(self) -> str:
         """The result in words, the table and the notes, as Markdown."""
         notes = [f"- {escape_markdown(text)}" for text in self.notes]
-        tables = [self.columns, *([self.front_columns] if self.against else [])]
+        tables = [self.columns, *self.more_tables.values()]
         blocks = [
             escape_markdown(self.sentence),
             "\n".join(notes),
@@ -112,12 +132,12 @@ class SweepReport:
         console.print(self.sentence, markup=False, highlight=False)
         console.print()
         sweep_table.print_table(console, [each for each in self.columns if each.heading != sweep_table.SETTING])
-        if self.against:
+        for columns in self.more_tables.values():
             console.print()
-            sweep_table.print_table(console, self.front_columns)
+            sweep_table.print_table(console, columns)
         console.print()
         for stratum in self.strata:
-            if stratum.best and not self.against:
+            if stratum.best and not self.against and not self.folds:
                 setting = sweep_table.setting_text(stratum.best.params, self.parameters)
                 console.print(f"{stratum.label}, tuned: {setting}", markup=False, highlight=False)
         for text in self.notes:
@@ -134,6 +154,8 @@ class SweepReport:
             The files written.
         """
         texts = {"sweep.html": self.html(), "sweep.md": self.markdown(), "trials.csv": self.csv()}
+        if self.folds:
+            texts["groups.csv"] = self.folds.csv()
         texts |= {f"{name}.yaml": text for name, text in self.overlays.items()}
         files = {name: text.encode() for name, text in texts.items()}
         files |= {f"figures/{picture.name}.png": to_png(picture.figure) for picture in self.pictures}
@@ -156,15 +178,16 @@ def report_sweep(
     first = studies[0]
     name, objective = first.user_attrs["sweep"], objective_of(first)
     against = tuple(first.user_attrs.get("against", ()))
-    strata = read_strata(studies)
-    tuned = [stratum for stratum in strata if stratum.best and not against]
+    strata, parameters = read_strata(studies), read_parameters(studies)
+    chosen = not against and HOLD_OUT not in (axis.key for axis in parameters)
+    tuned = [stratum for stratum in strata if stratum.best and chosen]
     overlays = {file_name(each): overlay(each, name, objective, compose) for each in tuned} if compose else {}
     return SweepReport(
         name=name,
         objective=objective,
         against=against,
         strata=strata,
-        parameters=read_parameters(studies),
+        parameters=parameters,
         overlays=overlays,
         tracking_uri=tracking_uri,
         command=command,

@@ -23,9 +23,14 @@ def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[
     return " ".join(part for part in parts if part)
 
 
+def missing(strata: Sequence[Stratum]) -> list[str]:
+    """Why trials failed, and what has not finished."""
+    return [text for stratum in strata for text in _missing(stratum)]
+
+
 def notes(strata: Sequence[Stratum]) -> list[str]:
     """Why trials failed, what has not finished, and what makes the comparison of strata unfair."""
-    found = [text for stratum in strata for text in _missing(stratum)]
+    found = missing(strata)
     spent = {stratum.label: len(stratum.finished) + stratum.count(PRUNED) for stratum in strata}
     if len(set(spent.values())) > 1:
         trials = ", ".join(f"{label} {count}" for label, count in spent.items())

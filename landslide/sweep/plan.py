@@ -158,6 +158,7 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
         from landslide.training.disk import require_disk
 
         disk = require_disk(networks, base)
+        _require_groups(compose_one, space)
     identities = [identity(each, space, data_digest(each)) for each in configs]
     return Request(space, compose_one, configs, identities, sweep_name(config.sweep, space, config), base, disk)
 
@@ -237,6 +238,21 @@ def compose_all(
         key = OmegaConf.select(composed, "arch.name"), OmegaConf.select(composed, "encoder.name")
         networks.setdefault(key, composed)
     return defaults, list(networks.values())
+
+
+def _require_groups(compose_one: Callable[[list[str]], DictConfig], space: Space) -> None:
+    """Refuse a group that is held out in some trial and that the data have not.
+
+    Raises:
+        DataError: naming it and the groups that there are.
+    """
+    from landslide.data.layouts import list_tiles
+    from landslide.data.splits import divide
+
+    for parameter in space.parameters:
+        for group in parameter.values if parameter.key == run_config.HOLD_OUT else ():
+            data = compose_one([*space.overrides(space.strata[0], {}), parameter.override(group)]).data
+            divide(list_tiles(data), data.split, data.negatives)
 
 
 def _points_to_check(space: Space, stratum: Stratum) -> list[dict[str, Any]]:

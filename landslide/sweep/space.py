@@ -31,7 +31,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from landslide.config import STRATUM, check_sweep, names
+from landslide.config import HOLD_OUT, STRATUM, check_sweep, names
 from landslide.errors import ConfigError, nearest
 
 Compose = Callable[[list[str]], DictConfig]
@@ -315,7 +315,28 @@ def read_space(
     has_paper = PAPER in loader.get_group_options("experiment")
     paper = functools.partial(compose, [f"experiment={PAPER}"]) if has_paper else None
     space = Space(tuple(parameters), strata, fixed, seeds, (), sampler, settings.n_trials or TRIALS, paper)
+    _require_all_folds(space, settings, asked)
     return _sized(space, settings, asked)
+
+
+def _require_all_folds(space: Space, settings: DictConfig, asked: _Asked) -> None:
+    """Refuse what would choose among folds, or end some of them early: groups are not equally hard."""
+    if HOLD_OUT not in (parameter.key for parameter in space.parameters):
+        return
+    line = f"{asked.where(HOLD_OUT)}{asked.varied[HOLD_OUT].input_line}"
+    if space.sampler != "grid":
+        raise ConfigError(
+            f"{line}: a search by {space.sampler} would choose the easiest group as the best setting. Leave only "
+            f"lists, or let each group have a search of its own: sweep.strata=[{STRATUM},{HOLD_OUT}]"
+        )
+    if settings.repeats:
+        raise ConfigError(
+            f"{line}: sweep.repeats={settings.repeats} would repeat the easiest group. To repeat them all: seed=0,1,2"
+        )
+    if settings.pruner != "none":
+        raise ConfigError(
+            f"{line}: sweep.pruner={settings.pruner} would end the hardest groups. Take sweep.pruner=none."
+        )
 
 
 def _sized(space: Space, settings: DictConfig, asked: _Asked) -> Space:

@@ -405,16 +405,17 @@ def _report(state: Sweep) -> None:
         return
     comparison = compare(client, ids, objective)
     place = state.folder / "comparison"
-    pages, note = {"comparison": comparison.write(place)}, comparison.markdown()
+    pages, note, folds = {"comparison": comparison.write(place)}, comparison.markdown(), False
     if state.space.parameters:
         report = _search_report(state)
-        pages["search"] = report.write(place)
-        if state.space.sampler != "grid":
+        pages["search"], folds = report.write(place), report.folds is not None
+        if folds or state.space.sampler != "grid":
             note = f"{report.markdown()}\n{note}"
             state.console.print()
             report.terminal(state.console)
-    state.console.print()
-    comparison.terminal(state.console)
+    if not folds:  # whose runs are measured on different tiles
+        state.console.print()
+        comparison.terminal(state.console)
     state.console.print()
     for what, files in pages.items():
         page = next(file for file in files if file.suffix == ".html")
@@ -422,7 +423,8 @@ def _report(state: Sweep) -> None:
     state.console.print("Every run: landslide ui")
     client.log_artifacts(state.parent_id, str(place))
     client.set_tag(state.parent_id, "mlflow.note.content", _within_note(note))
-    _show_winner(state, comparison.rows[0])
+    if not folds:
+        _show_winner(state, comparison.rows[0])
 
 
 def _search_report(state: Sweep) -> SweepReport:

@@ -61,3 +61,60 @@ def test_show_draws_the_sheet(dataset_of_six: Path, tmp_path: Path, capsys: pyte
     assert "5 of 6 tiles" in capsys.readouterr().out
     drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
     assert (np.abs(drawn.astype(int) - [0xE6, 0x61, 0x00]).sum(-1) < 30).sum() > 100
+
+
+@pytest.fixture
+def split_ground(tmp_path: Path) -> Path:
+    """Five tiles of which two show the same ground, and a file that puts these into different parts."""
+    root = synthesize(tmp_path / "tiles", count=5, non_landslide=0, size_px=96, seed=0)
+    first, *others = sorted((root / "landslide" / "image").iterdir())
+    pixels = np.asarray(Image.open(first))
+    whole = np.concatenate([pixels, np.asarray(Image.open(others[0]))], axis=1)
+    Image.fromarray(np.ascontiguousarray(whole[:, 32:128])).save(others[0])
+    parts = {first: "val", others[3]: "val"}
+    rows = [f"{path.stem},{parts.get(path, 'train')}" for path in (first, *others)]
+    (tmp_path / "parts.csv").write_text("\n".join(["tile,part", *rows]))
+    return root
+
+
+def test_audit_names_the_tiles_that_share_ground_and_the_cure(
+    split_ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # When
+    told = [f"data.split.csv={tmp_path / 'parts.csv'}", "--csv", str(tmp_path / "new" / "pairs.csv")]
+    status = main(["data", "audit", str(split_ground), *told, "-o", str(tmp_path / "sheet")])
+    # Then
+    said = capsys.readouterr().out
+    assert status == 0
+    assert "3 train, 2 val (csv split" in said
+    assert "1 of 2 validation tiles show ground that a training tile shows: 0 as a near-duplicate, 1 in an over" in said
+    assert "data.split.by=group (0 of 1 pairs are of one group)" in said
+    header, row = (tmp_path / "new" / "pairs.csv").read_text().splitlines()
+    assert header.startswith("tile,part,other,other_part,kind,turn,share")
+    assert "overlap,,0.6667," in row
+    assert row.endswith(",0,32")
+    assert Image.open(tmp_path / "sheet" / "pairs.png").width > 500
+
+
+def test_audit_without_a_find_says_so_and_takes_what_train_takes(
+    split_ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: synthetic tiles as train.py names them, the pair in one part
+    words = [f"data.root={split_ground}", "data.generate=null", "data.split={train: 4, val: 1, seed: 0}"]
+    # When
+    found = {main(["data", "audit", *words[:2], words[2].replace("seed: 0", f"seed: {seed}")]) for seed in range(2)}
+    # Then
+    assert found == {0}
+    assert "of 1 validation tiles show ground that a training tile shows" in capsys.readouterr().out
+
+
+def test_an_audit_that_cannot_begin_says_why(
+    split_ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "audit", "data=bijie", f"data.root={tmp_path / 'nowhere'}"]) == 2
+    assert "no Bijie dataset there" in capsys.readouterr().err
+    assert main(["data", "audit", "data=bijie", "data.splitt.seed=1"]) == 2
+    assert "splitt" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["data", "audit", str(split_ground), "--csv", str(tmp_path / "file" / "pairs.csv")]) == 2
+    assert "no folder can be made there" in capsys.readouterr().err

@@ -506,3 +506,34 @@ def test_the_corners_have_every_choice_and_both_ends(loader: ConfigLoader) -> No
     assert {corner["optimizer.lr"] for corner in corners} == {1e-4, 1e-2}
     assert all(("optimizer.momentum" in corner) == (corner["optimizer"] == "sgd") for corner in corners)
     assert len(corners) == 4  # none twice
+
+
+# ------------------------------------------------------------------------------------------------------------- folds
+def test_groups_that_are_held_out_in_turn_are_a_grid_with_the_random_split_in_it(loader: ConfigLoader) -> None:
+    space = read(loader, "arch=unet,fpn", "data.split.hold_out=null,hill,gorge", "seed=0,1")
+    assert (space.sampler, space.n_trials, len(space.strata)) == ("grid", 6, 2)
+    assert space.overrides(space.strata[0], space.points(space.strata[0])[0])[-3:] == [
+        "arch=unet",
+        "data.split.hold_out=null",
+        "seed=0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "cure"),
+    [
+        (LR, "would choose the easiest group as the best setting"),
+        ("sweep.sampler=random", "sweep.strata=[arch,data.split.hold_out]"),
+        ("sweep.repeats=3", "To repeat them all: seed=0,1,2"),
+        ("sweep.pruner=median", "would end the hardest groups"),
+    ],
+)
+def test_nothing_chooses_among_groups_by_how_easy_they_are(more: str, cure: str, loader: ConfigLoader) -> None:
+    told = refusal(loader, "data.split.hold_out=hill,gorge", more)
+    assert told.startswith("data.split.hold_out=hill,gorge: ")
+    assert cure in told
+
+
+def test_each_group_may_have_a_search_of_its_own(loader: ConfigLoader) -> None:
+    space = read(loader, "data.split.hold_out=hill,gorge", LR, "sweep.strata=[data.split.hold_out]", "sweep.repeats=2")
+    assert [stratum.name for stratum in space.strata] == ["hold_out-hill", "hold_out-gorge"]
