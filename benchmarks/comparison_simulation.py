@@ -90,9 +90,10 @@ class World:
             )
         return made
 
-    def f1(self, shift: float) -> float:
+    def f1(self, shift: float | None, scale: float = 1.0) -> float:
         """Expected F1 of a recipe, trained again and again and tested on all tiles of the world."""
-        (counts,) = self.trainings(np.random.default_rng(0), [200], 5000, [shift])
+        shifts = None if shift is None else [shift]
+        (counts,) = self.trainings(np.random.default_rng(0), [200], 5000, shifts, [scale])
         return float(_f1(counts.sum(1)).mean())
 
 
@@ -149,7 +150,10 @@ def simulate(cell: Cell, repeats: int, seed: int = 0) -> dict[str, Rates]:
         pair = cell.world.trainings(random, cell.seeds, cell.tiles, shifts, cell.scales)
         for method, outcome in compared(*pair, networks=cell.networks).items():
             found.setdefault(method, []).append(outcome)
-    return {method: _rates(np.array(outcomes), cell.gap or 0.0) for method, outcomes in found.items()}
+    truth = cell.gap or 0.0
+    if cell.scales:  # F1 is not linear in the errors, so a recipe that scatters more has less of it
+        truth = cell.world.f1(None, cell.scales[0]) - cell.world.f1(None, cell.scales[1])
+    return {method: _rates(np.array(outcomes), truth) for method, outcomes in found.items()}
 
 
 def compared(first: Counts, second: Counts, *, networks: bool) -> dict[str, tuple[float, float, float]]:
@@ -244,12 +248,13 @@ class Report:
         return f"{text}\n\n{_table(head, rows)}"
 
     def departures(self) -> str:
-        head = ["One recipe under two names, 80 tiles", "question (b)", "t over seeds alone"]
+        head = ["One recipe, 80 tiles", "question (b)", "t over seeds alone"]
         rows = [
-            [name, *(self.rejected(cell, method) for method in ("recipes", "seeds alone"))]
+            [name, *(self.covered(cell, method) for method in ("recipes", "seeds alone"))]
             for name, cell in DEPARTURES.items()
         ]
-        return "**Trainings that are not as supposed**: a difference is claimed.\n\n" + _table(head, rows)
+        text = "**Trainings that are not as supposed**: the 95 % interval holds the true difference."
+        return f"{text}\n\n{_table(head, rows)}"
 
     def networks(self) -> str:
         rows = [[str(cell.tiles), self.rejected(cell, "networks"), self.covered(cell, "networks")] for cell in NETWORKS]
