@@ -20,6 +20,7 @@ from optuna.storages import BaseStorage
 from landslide import __version__
 from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
+from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum, quoted, read_space
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
 from landslide.sweep.trial import make_pruner
@@ -156,7 +157,11 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
     base, disk = Path(config.hydra.sweep.dir), None
     if is_run(configs[0]):
         from landslide.training.disk import require_disk
+        from landslide.training.hardware import choose_hardware
 
+        if config.hydra.launcher._target_ == BASIC_LAUNCHER:  # any other may train on another machine
+            for each in (*configs, *networks):
+                choose_hardware(each.trainer)
         disk = require_disk(networks, base)
     identities = [identity(each, space, data_digest(each)) for each in configs]
     return Request(space, compose_one, configs, identities, sweep_name(config.sweep, space, config), base, disk)
