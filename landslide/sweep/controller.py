@@ -288,8 +288,10 @@ class Controller:
         result = read_result(job.folder)
         if result is not None:
             self._finish(job.branch, job.record, job.folder, result)
-        elif died:
+        elif died and self.signal is None:
             self.watch.died(job.branch, job.record)
+        elif died:
+            self._pause(job)
         elif failure is not None and failure.interrupted:
             self.signal = self.signal or signal.SIGINT
             self._pause(job)

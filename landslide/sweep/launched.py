@@ -26,6 +26,7 @@ from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,10 @@ class Launched:
             (self._folder / TICKET).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """See :meth:`stop`; nobody waits for a job that does not hear."""
+        """See :meth:`stop`; of joblib's pool, which after a death may never end by itself, kill the processes."""
         self.stop()
+        for process in active_children():
+            process.terminate()  # loky knows no kill()
 
 
 def _in_thread(call: Callable[[], Failure | None]) -> Future[Failure | None]:
