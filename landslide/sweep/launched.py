@@ -52,31 +52,31 @@ RAY_OF_OUR_OWN = {"include_dashboard": False, "object_store_memory": 78_643_200}
 WITHDRAWN = Failure("its ticket was taken away", "", None, interrupted=True)
 
 
-def make_launched(task: Task, count: int) -> list[Launched]:
-    """The slots of a launcher.
+def require_processes(config: DictConfig) -> None:
+    """Refuse a launcher that would train in this process, or make slots wait for each other.
 
     Raises:
-        ConfigError: for a launcher that would train in this process.
+        ConfigError: of joblib's ``n_jobs``; other launchers have no such number.
     """
+    given, slots = config.hydra.launcher.get("n_jobs"), config.sweep.slots
+    if given is not None and 0 <= given < max(2, slots):
+        raise ConfigError(
+            f"hydra.launcher.n_jobs={given}: give {max(2, slots)} or more, or leave it away. How many trials train at "
+            f"once is said by sweep.slots={slots}, and a single process would be the sweep's own."
+        )
+
+
+def make_launched(task: Task, count: int) -> list[Launched]:
+    """The slots of a launcher."""
     config = task.config.copy()
     launcher = config.hydra.launcher
     with read_write(config), open_dict(config):
         config.sweep.storage, config.hydra.overrides.task = None, []  # launchers write it down, and jobs don't need it
-        if "n_jobs" in launcher:  # joblib's; a single one would run here, and fewer than slots would make them wait
-            launcher.n_jobs = _processes(launcher.n_jobs, count)
+        if launcher.get("n_jobs", 0) < 0:  # all cores, of which there may be fewer than slots, or one
+            launcher.n_jobs = max(2, count)
     if launcher._target_.endswith(".RayLauncher"):
         _start_ray(launcher)
     return [Launched(replace(task, config=config)) for _ in range(count)]
-
-
-def _processes(given: int, count: int) -> int:
-    least = max(2, count)
-    if 0 <= given < least:
-        raise ConfigError(
-            f"hydra.launcher.n_jobs={given}: give {least} or more, or leave it away; how many trials train at once is "
-            f"said by sweep.slots={count}, and a single process would be this one."
-        )
-    return least if given < 0 else given
 
 
 def _start_ray(launcher: DictConfig) -> None:

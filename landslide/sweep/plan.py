@@ -20,6 +20,7 @@ from optuna.storages import BaseStorage
 from landslide import __version__
 from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
+from landslide.sweep.launched import require_processes
 from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum, quoted, read_space
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
@@ -152,6 +153,7 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
         UserError: for what the user can mend.
     """
     compose_one = partial(compose, loader, config)
+    require_processes(config)
     space = read_space(arguments, params, config.sweep, loader, compose_one)
     configs, networks = compose_all(compose_one, space)
     base, disk = Path(config.hydra.sweep.dir), None

@@ -21,7 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import ConfigError, SweepError
 from landslide.sweep import launched
-from landslide.sweep.launched import BEGUN, LOCK, TICKET, WITHDRAWN, Launched, make_launched, train_launched
+from landslide.sweep.launched import (
+    BEGUN,
+    LOCK,
+    TICKET,
+    WITHDRAWN,
+    Launched,
+    make_launched,
+    require_processes,
+    train_launched,
+)
 from landslide.sweep.slots import OUTPUT, Task
 
 ELSEWHERE = ("another machine", 1)
@@ -237,9 +246,12 @@ def test_joblib_gets_a_process_for_each_slot_and_never_a_single_one(given: int, 
     assert [slot._task.config.hydra.launcher.n_jobs for slot in made] == [used] * slots
 
 
-def test_fewer_processes_than_slots_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=3: give 4 or more"):
-        make_launched(Task(None, None, configured(n_jobs=3)), 4)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("given", "slots", "least"), [(3, 4, 4), (1, 1, 2), (0, 1, 2)])
+def test_fewer_processes_than_slots_or_a_single_one_are_refused(given: int, slots: int, least: int) -> None:
+    config = configured(n_jobs=given)
+    config.sweep.slots = slots
+    with pytest.raises(ConfigError, match=rf"hydra\.launcher\.n_jobs={given}: give {least} or more"):
+        require_processes(config)
 
 
 def test_a_launcher_is_told_no_password_of_the_database() -> None:
