@@ -2,6 +2,7 @@
 
     python benchmarks/sweep_overhead.py                    at 100, 1,000 and 10,000 trials, then four slots
     python benchmarks/sweep_overhead.py --trials 100
+    python benchmarks/sweep_overhead.py --cpu              processor time of the main thread, for a busy machine
 
 Trials are the tests' tiny task, which trains for no time at all. So many of them are put into the database (SQLite);
 then thirty more are run by the real sweeper in one slot, and the milliseconds of each are divided among
@@ -53,7 +54,8 @@ TYPED = ("x=interval(0,1)", "y=interval(0,1)", "sweep.name=cost", "epoch_s=0")
 class Clock:
     """Time in calls of the main thread; of calls in one another each counts what is its own, but in the task none."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.spent: dict[str, float] = defaultdict(float)
         self._within: list[float] = []
         self._training = False
@@ -64,11 +66,11 @@ class Clock:
                 return function(*arguments, **named)
             self._training = name == "task"
             self._within.append(0.0)
-            start = time.perf_counter()
+            start = self.now()
             try:
                 return function(*arguments, **named)
             finally:
-                spent = time.perf_counter() - start
+                spent = self.now() - start
                 self.spent[name] += spent - self._within.pop()
                 if self._within:
                     self._within[-1] += spent
@@ -90,8 +92,8 @@ def sweep(*typed: str) -> None:
         task.main()
 
 
-def timed_sweep(*typed: str) -> dict[str, float]:
-    clock = Clock()
+def timed_sweep(now: Callable[[], float], *typed: str) -> dict[str, float]:
+    clock = Clock(now)
     with timed(clock):
         sweep(*typed)
     return dict(clock.spent)
@@ -122,9 +124,9 @@ def timed(clock: Clock) -> Iterator[None]:
 
     def from_the_first(self: controller.Controller, branches: Any) -> None:
         clock.spent.clear()
-        start = time.perf_counter()
+        start = clock.now()
         train(self, branches)
-        clock.spent["all"] = time.perf_counter() - start
+        clock.spent["all"] = clock.now() - start
 
     calls = [(MlflowClient, name, "MLflow") for name in vars(MlflowClient) if not name.startswith("_")]
     calls += [(study.StratumStudy, "_draw", "sampler"), (ConfigLoaderImpl, "load_sweep_config", "Hydra")]
@@ -141,7 +143,7 @@ def timed(clock: Clock) -> Iterator[None]:
         mock.patch.stopall()
 
 
-def costs(sizes: list[int]) -> None:
+def costs(sizes: list[int], now: Callable[[], float]) -> None:
     names = ("Hydra", "sampler", "MLflow", "task")
     print(f"{'trials':>7} {'sampler':>9} | ms a trial: {'ours':>6} {' '.join(f'{name:>7}' for name in names)}")
     apart(sweep, *TYPED, "sweep.n_trials=1")
@@ -150,7 +152,7 @@ def costs(sizes: list[int]) -> None:
         for sampler in ("random", "tpe"):
             apart(fill, there, size)
             there = max(size, there) + MEASURED
-            found = apart(timed_sweep, *TYPED, f"sweep.sampler={sampler}", f"sweep.n_trials={there}")
+            found = apart(timed_sweep, now, *TYPED, f"sweep.sampler={sampler}", f"sweep.n_trials={there}")
             spent = {name: 1000 * seconds / MEASURED for name, seconds in found.items()}
             ours = spent["all"] - sum(spent[name] for name in names)
             shown = " ".join(f"{spent[name]:7.1f}" for name in names)
@@ -180,10 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000, 10000])
     parser.add_argument("--no-slots", action="store_true", help="leave out the four slots")
+    parser.add_argument("--cpu", action="store_true", help="processor time of the main thread")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        costs(arguments.trials)
+        costs(arguments.trials, time.thread_time if arguments.cpu else time.perf_counter)
         if not arguments.no_slots:
             idle_slots(4, 24)
 

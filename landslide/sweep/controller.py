@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 
 from landslide.errors import SweepError
 from landslide.sweep.plan import Branch
-from landslide.sweep.slots import GRACE_S, Failure, Slot
+from landslide.sweep.slots import GRACE_S, Failure, Slot, newest_checkpoint
 from landslide.sweep.space import quoted
 from landslide.sweep.storage import Claims, patiently
 from landslide.sweep.study import Record
@@ -165,6 +165,10 @@ class Controller:
         while (found := patiently(lambda: self._next(branches), self.watch.tell)) is not None:
             branch, record, begun = found
             folder = branch.folder / str(record.number)
+            if begun and (outlived := slot.adopt(folder)) is not None:
+                self.watch.begin(branch, record)
+                self._running[outlived] = Job(branch, record, folder, record.launch["run_id"], slot)
+                return True
             if begun and not self._is_free(folder):
                 self.claims.let_go(branch.study.name, record.number)
                 continue
@@ -228,7 +232,7 @@ class Controller:
 
     def _prepare(self, branch: Branch, record: Record, folder: Path, *, found: bool) -> list[str] | None:
         """Everything that the job's config is composed with; None where the trial is given up."""
-        checkpoint = _newest_checkpoint(folder)
+        checkpoint = newest_checkpoint(folder)
         mark = checkpoint.stat().st_mtime_ns if checkpoint else None
         before = record.launch
         attempts = before["attempts"] + 1 if before and before["mark"] == mark else 1
@@ -276,11 +280,18 @@ class Controller:
             died = False
         except BrokenExecutor:
             failure, died = None, True
+        except SweepError as error:  # the launcher did not take it, nor would it take the next one
+            self._lost = self._lost or error
+            self._pause(job)
+            self.claims.let_go(*job.key)
+            return
         result = read_result(job.folder)
         if result is not None:
             self._finish(job.branch, job.record, job.folder, result)
-        elif died:
+        elif died and self.signal is None:
             self.watch.died(job.branch, job.record)
+        elif died:
+            self._pause(job)
         elif failure is not None and failure.interrupted:
             self.signal = self.signal or signal.SIGINT
             self._pause(job)
@@ -367,10 +378,6 @@ class Controller:
                 self._settle(job, future)
             elif read_result(job.folder) is None:
                 self._pause(job)
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    return max((folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _why_stop(branch: Branch) -> str | None:

@@ -20,6 +20,8 @@ from optuna.storages import BaseStorage
 from landslide import __version__
 from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
+from landslide.sweep.launched import require_processes
+from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum, quoted, read_space
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
 from landslide.sweep.trial import make_pruner
@@ -151,12 +153,17 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
         UserError: for what the user can mend.
     """
     compose_one = partial(compose, loader, config)
+    require_processes(config)
     space = read_space(arguments, params, config.sweep, loader, compose_one)
     configs, networks = compose_all(compose_one, space)
     base, disk = Path(config.hydra.sweep.dir), None
     if is_run(configs[0]):
         from landslide.training.disk import require_disk
+        from landslide.training.hardware import choose_hardware
 
+        if config.hydra.launcher._target_ == BASIC_LAUNCHER:  # any other may train on another machine
+            for each in (*configs, *networks):
+                choose_hardware(each.trainer)
         disk = require_disk(networks, base)
         _require_groups(compose_one, space)
     identities = [identity(each, space, data_digest(each)) for each in configs]

@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -79,6 +79,9 @@ class Slot(Protocol):
             None for a job that returned. ``BrokenExecutor`` where its process was killed.
         """
 
+    def adopt(self, folder: Path) -> Future[Failure | None] | None:
+        """Wait for a job that outlived the controller which started it; None where none trains in that folder."""
+
     def stop(self) -> None:
         """Ask the job to end its run, keeping its checkpoint."""
 
@@ -113,6 +116,9 @@ class InProcess:
         except KeyboardInterrupt as interrupt:
             done.set_result(describe(interrupt))
         return done
+
+    def adopt(self, folder: Path) -> None:
+        """None has: it was that process."""
 
     def stop(self) -> None:
         """The signal has reached the job already: it is this process."""
@@ -151,6 +157,9 @@ class WarmProcess:
             self._executor = self._start()
             return self._executor.submit(_work, list(overrides), number, folder)
 
+    def adopt(self, folder: Path) -> None:
+        """None has for long: its process ends with the controller."""
+
     def stop(self) -> None:
         """Send what the process takes for Ctrl-C."""
         for process in self._processes():
@@ -169,34 +178,23 @@ class WarmProcess:
         return list(self._executor._processes or {})
 
 
-class Launched:
-    """A slot of a launcher that the user named, such as joblib's or submitit's; one of its own a slot."""
+def make_slots(task: Task, count: int, tell: Callable[[str], None]) -> list[Slot]:
+    """The slots of a sweep; see the module.
 
-    def __init__(self, task: Task) -> None:
-        self._launcher = _launcher(task)
-        self._thread = ThreadPoolExecutor(1)
-
-    def submit(self, overrides: Sequence[str], number: int, folder: Path) -> Future[Failure | None]:
-        """See :class:`Slot`."""
-        return self._thread.submit(
-            lambda: _failure(self._launcher.launch([list(overrides)], initial_job_idx=number)[0])
-        )
-
-    def stop(self) -> None:
-        """Launchers have no word for it: their jobs end, or their scheduler ends them."""
-
-    def close(self) -> None:
-        """Wait for nothing."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def make_slots(task: Task, count: int) -> list[Slot]:
-    """The slots of a sweep; see the module."""
+    Args:
+        task: of the sweep.
+        count: of slots.
+        tell: says that slots share a GPU.
+    """
     if task.config.hydra.launcher._target_ != BASIC_LAUNCHER:
-        return [Launched(task) for _ in range(count)]
+        from landslide.sweep.launched import make_launched  # which is made of what is above
+
+        return [*make_launched(task, count)]
     if count == 1:
         return [InProcess(task)]
     gpus = visible_gpus(task.config)
+    if 0 < len(gpus) < count:
+        tell(f"{count} slots share {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}, in turn: {', '.join(gpus)}.")
     return [WarmProcess(task, index, count, gpus) for index in range(count)]
 
 
@@ -211,15 +209,17 @@ def share_of_cores(index: int, count: int) -> list[int]:
 
 
 def visible_gpus(config: DictConfig) -> list[str]:
-    """Names by which CUDA shows its GPUs to a process; none for a task that trains on a CPU."""
+    """Names by which CUDA shows its GPUs to a process; none for a task that trains on a CPU.
+
+    What ``CUDA_VISIBLE_DEVICES`` leaves visible keeps its name: a number, or an identifier of a GPU or a part of one.
+    """
     if config.get("trainer", {}).get("accelerator") not in ("auto", "gpu", "cuda"):
         return []
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return [name for name in shown.split(",") if name.strip()]
     import torch  # only for a task that may train on a GPU, which imports it anyway
 
-    return [str(index) for index in range(torch.cuda.device_count())]
+    count, shown = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(index) for index in range(count)] if shown is None else [name.strip() for name in shown.split(",")]
+    return names[:count]  # CUDA reads a list up to the first name that is no GPU
 
 
 def _launcher(task: Task) -> Any:
@@ -265,7 +265,7 @@ def _work(overrides: list[str], number: int, folder: Path) -> Failure | None:
     assert _task is not None
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _PrintingTo(folder / OUTPUT):
+        with PrintingTo(folder / OUTPUT):
             return _failure(_run(_task, overrides, number))
     except BaseException as error:  # whatever it is, the controller decides what it means
         return describe(error)
@@ -287,7 +287,12 @@ def _run(task: Task, overrides: list[str], number: int) -> JobReturn:
     )
 
 
-class _PrintingTo:
+def newest_checkpoint(folder: Path) -> Path | None:
+    """What a trial goes on from; None before its first epoch has ended."""
+    return max((folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+class PrintingTo:
     """Send what this process prints, and what libraries in C print, to a file."""
 
     def __init__(self, path: Path) -> None:

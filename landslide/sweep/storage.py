@@ -125,20 +125,28 @@ def _told_in_a_sentence(url: str) -> Iterator[URL]:
         raise SweepError(without_credentials(f"sweep.storage={url}: {_reason(error)}")) from error
 
 
+class _Storage(_CachedStorage):
+    """Optuna's, which asks the database for a whole trial where only its number is wanted."""
+
+    def get_trial_number_from_id(self, trial_id: int) -> int:
+        """The number, which never changes."""
+        known = self._trial_id_to_study_id_and_number.get(trial_id)
+        return super().get_trial_number_from_id(trial_id) if known is None else known[1]
+
+
 @cache
 def attach_storage(url: str) -> BaseStorage:
     """A process opens a database once; finished trials are read once, and shared by all that run in it."""
     parsed = _with_driver(make_url(url))
     if is_sqlite(url):
-        arguments: dict[str, Any] = {"timeout": LOCK_S}
+        engine: dict[str, Any] = {"connect_args": {"timeout": LOCK_S}}
     else:
-        arguments = SERVER
-    engine = {"connect_args": arguments, "pool_pre_ping": True}
+        engine = {"connect_args": SERVER, "pool_pre_ping": True}  # a server may have closed the connection since
     storage = RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=engine)
     if is_sqlite(url):
         event.listen(storage.engine, "connect", _write_ahead)
         storage.engine.dispose()  # of the connections that were made before
-    return _CachedStorage(storage)
+    return _Storage(storage)
 
 
 def _write_ahead(connection: Any, _: Any) -> None:

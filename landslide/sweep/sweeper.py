@@ -328,7 +328,7 @@ def _announcement(state: Sweep) -> str:
 
 def _train(state: Sweep, task: Task) -> None:
     settings = state.settings
-    slots = make_slots(task, settings.slots)
+    slots = make_slots(task, settings.slots, state.tell)
     watch = Watch(state.console, state.branches, len(slots))
     controller = Controller(
         state.store,

@@ -160,7 +160,7 @@ class Sweep:
         return MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
 
     def base(self) -> Path:
-        (base,) = [path for path in (self.folder / "mlruns" / "sweeps").iterdir() if path.is_dir()]
+        (base,) = (self.folder / "mlruns" / "sweeps").glob("[!.]*")  # submitit keeps a folder of its own there
         return base
 
     def epochs(self) -> Counter[tuple[str, int]]:

@@ -1,0 +1,273 @@
+"""Trials in the hands of a launcher that the user named: joblib's, submitit's, Ray's.
+
+A launcher may begin a job hours later and on another machine, begin it again after a death (Ray's retries, Slurm's
+requeue), and go on with it when the controller is gone. Whose turn it is therefore lies in the trial's folder, which
+both see:
+
+    .ticket    the launch that may train; a job looks at it before it begins and each second while it trains, and where
+               it finds another ticket or none, it keeps its checkpoint and leaves
+    .begun     the ticket of the last job that has begun
+    .job.lock  held by that job until it ends
+
+So Ctrl-C takes the ticket away; a job that is begun twice goes on from its checkpoint; one that waited in a queue while
+its trial was launched anew touches nothing; and a controller that starts again waits for what still trains.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
+
+from landslide.errors import ConfigError, SweepError
+from landslide.sweep.slots import OUTPUT, Failure, PrintingTo, Task, describe, newest_checkpoint
+from landslide.training.result import RESULT
+
+TICKET, BEGUN, LOCK = ".ticket", ".begun", ".job.lock"
+
+LOOK_S = 1
+"""Between looks at a ticket, or at a lock."""
+
+RAY_OF_OUR_OWN = {"include_dashboard": False, "object_store_memory": 78_643_200}
+"""The least that Ray takes: trials hand nothing over by its store of objects."""
+
+WITHDRAWN = Failure("its ticket was taken away", "", None, interrupted=True)
+
+
+def require_processes(config: DictConfig) -> None:
+    """Refuse a launcher that would train in this process, or make slots wait for each other.
+
+    Raises:
+        ConfigError: of joblib's ``n_jobs``; other launchers have no such number.
+    """
+    given, slots = config.hydra.launcher.get("n_jobs"), config.sweep.slots
+    if given is not None and 0 <= given < max(2, slots):
+        raise ConfigError(
+            f"hydra.launcher.n_jobs={given}: give {max(2, slots)} or more, or leave it away. How many trials train at "
+            f"once is said by sweep.slots={slots}, and a single process would be the sweep's own."
+        )
+
+
+def make_launched(task: Task, count: int) -> list[Launched]:
+    """The slots of a launcher."""
+    config = task.config.copy()
+    launcher = config.hydra.launcher
+    with read_write(config), open_dict(config):
+        config.sweep.storage, config.hydra.overrides.task = None, []  # launchers write it down, and jobs don't need it
+        if launcher.get("n_jobs", 0) < 0:  # all cores, of which there may be fewer than slots, or one
+            launcher.n_jobs = max(2, count)
+    if launcher._target_.endswith(".RayLauncher"):
+        _start_ray(launcher)
+    return [Launched(replace(task, config=config)) for _ in range(count)]
+
+
+def _start_ray(launcher: DictConfig) -> None:
+    """Once, here: launched from several threads it would be started several times."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    settings = {str(key): value for key, value in launcher.ray.init.items()}
+    if settings.get("address") is None and "RAY_ADDRESS" not in os.environ:  # nobody named a cluster: one of our own
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        settings = {**RAY_OF_OUR_OWN, **settings, "address": "local"}
+    ray.init(**settings)
+
+
+class Launched:
+    """A slot of a launcher; each job is a launch of its own, so that none waits for another."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._folder: Path | None = None
+
+    def submit(self, overrides: Sequence[str], number: int, folder: Path) -> Future[Failure | None]:
+        """See :class:`~landslide.sweep.slots.Slot`.
+
+        Returns:
+            ``BrokenExecutor`` where the job was lost after it had begun, ``SweepError`` where it could not begin.
+        """
+        ticket = uuid.uuid4().hex
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TICKET).write_text(ticket, encoding="utf-8")
+        self._folder = folder
+        here = socket.gethostname(), os.getpid()
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self._task.context,
+            task_function=partial(train_launched, function=self._task.function, ticket=ticket, controller=here),
+            config=self._task.config,
+        )
+        return _in_thread(partial(_launch, launcher, list(overrides), number, folder, ticket))
+
+    def adopt(self, folder: Path) -> Future[Failure | None] | None:
+        """See :class:`~landslide.sweep.slots.Slot`."""
+        if not _is_held(folder / LOCK):
+            return None
+        self._folder = folder
+        return _in_thread(partial(_wait_for_job, folder))
+
+    def stop(self) -> None:
+        """Take the job's ticket away."""
+        if self._folder is not None:
+            (self._folder / TICKET).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """See :meth:`stop`; of joblib's pool, which after a death may never end by itself, kill the processes."""
+        self.stop()
+        for process in active_children():
+            process.terminate()  # loky knows no kill()
+
+
+def _in_thread(call: Callable[[], Failure | None]) -> Future[Failure | None]:
+    """An executor's thread would have to be waited for at the end, however long a job stays in its queue."""
+    future: Future[Failure | None] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def _launch(launcher: Any, overrides: list[str], number: int, folder: Path, ticket: str) -> Failure | None:
+    try:
+        job: JobReturn = launcher.launch([overrides], initial_job_idx=number)[0]
+    except BaseException as error:  # each launcher has its own, for a job that died and for one that it did not take
+        told = " ".join((str(error) or type(error).__name__).split())
+        if _read(folder / BEGUN) == ticket:
+            raise BrokenExecutor(told) from error
+        raise SweepError(f"hydra/launcher: {type(launcher).__name__} did not begin a trial ({told[:400]}).") from error
+    if job.status != JobStatus.COMPLETED:
+        return describe(job._return_value)
+    failure: Failure | None = job.return_value
+    return failure
+
+
+def _wait_for_job(folder: Path) -> Failure | None:
+    while _is_held(folder / LOCK):
+        time.sleep(LOOK_S)
+    if _read(folder / TICKET) is None:
+        return WITHDRAWN
+    if not (folder / RESULT).is_file():
+        raise BrokenExecutor("it ended without a result, and whom it would have told is gone")
+    return None
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+# What follows runs wherever the launcher runs it.
+
+
+def train_launched(
+    cfg: DictConfig, *, function: TaskFunction, ticket: str, controller: tuple[str, int]
+) -> Failure | None:
+    """The task as a launcher is given it.
+
+    Args:
+        cfg: of the job.
+        function: the task itself.
+        ticket: of the launch.
+        controller: host and process that have launched it.
+
+    Returns:
+        What it died of; None for a task that returned, now or when it was begun before.
+
+    Raises:
+        ConfigError: in the controller's own process, where it would take streams and signals from the controller.
+    """
+    if (socket.gethostname(), os.getpid()) == controller:
+        raise ConfigError("hydra/launcher: runs a trial in the sweep's own process; leave the launcher away for that.")
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with _turn(folder, ticket) as is_ours:
+        if not is_ours:
+            return WITHDRAWN
+        if (folder / RESULT).is_file():
+            return None
+        checkpoint = newest_checkpoint(folder)
+        if checkpoint is not None:
+            cfg.ckpt_path = str(checkpoint)
+        try:
+            with PrintingTo(folder / OUTPUT), _interrupted_without(ticket, folder):
+                function(cfg)
+        except BaseException as error:  # whatever it is, the controller decides what it means
+            return describe(error)
+    return None
+
+
+@contextmanager
+def _turn(folder: Path, ticket: str) -> Iterator[bool]:
+    """Hold the folder once the job before this one has left it; False where another launch has its turn."""
+    lock = FileLock(folder / LOCK)
+    try:
+        while not lock.is_locked and _read(folder / TICKET) == ticket:
+            with suppress(Timeout):
+                lock.acquire(timeout=LOOK_S)
+        is_ours = _read(folder / TICKET) == ticket
+        if is_ours:
+            (folder / BEGUN).write_text(ticket, encoding="utf-8")
+        yield is_ours
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _interrupted_without(ticket: str, folder: Path) -> Iterator[None]:
+    """Ctrl-C for the task when its ticket is gone; only once, for a terminal sends it as well, to all its processes."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            if _read(folder / TICKET) != ticket:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
+
+    def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        over.set()
+        looking.join()
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

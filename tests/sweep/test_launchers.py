@@ -1,0 +1,70 @@
+"""Real launchers, whose jobs, whose controller, or both, die or are interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sweep.harness import EPOCHS, Sweep, wait_for, wait_until
+
+TRIALS, SLOTS, LONGEST_S = 4, 2, 200
+
+
+def trained_by(sweep: Sweep) -> list[int]:
+    """Processes, in the order of their first epochs."""
+    file = sweep.folder / EPOCHS
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return list(dict.fromkeys(int(line.split()[-1]) for line in lines))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("launcher", "package"),
+    [
+        ("joblib", "hydra_joblib_launcher"),
+        ("submitit_local", "hydra_submitit_launcher"),
+        ("ray", "hydra_ray_launcher"),
+    ],
+)
+def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
+    begin: Callable[..., Sweep], launcher: str, package: str
+) -> None:
+    pytest.importorskip(f"hydra_plugins.{package}")
+    sweep = begin(
+        "x=interval(0,1)",
+        "sweep.sampler=random",
+        f"sweep.n_trials={TRIALS}",
+        f"sweep.slots={SLOTS}",
+        "sweep.max_attempts=1000",
+        "trainer.max_epochs=10",
+        "epoch_s=0.4",
+        f"hydra/launcher={launcher}",
+    )
+    # When: a job is killed, then the sweep interrupted
+    controller = sweep.start()
+    wait_until(lambda: bool(trained_by(sweep)), LONGEST_S)
+    os.kill(trained_by(sweep)[0], signal.SIGKILL)
+    sweep.kills += SLOTS  # joblib's processes die together
+    before = len(sweep.epochs())
+    wait_until(lambda: len(sweep.epochs()) > before, LONGEST_S)
+    os.kill(controller.pid or 0, signal.SIGINT)
+    sweep.kills += 1
+    # Then
+    assert wait_for(controller, LONGEST_S) == 128 + signal.SIGINT, sweep.output[-3000:]
+    parent, children = sweep.runs()
+    assert parent.data.tags["landslide.sweep_state"] == "paused"
+    assert "RUNNING" not in {run.info.status for run in children}
+    # When: the same command, whose controller is killed while its jobs train
+    controller, before = sweep.start(), len(sweep.epochs())
+    wait_until(lambda: len(sweep.epochs()) > before, LONGEST_S)
+    sweep.kill(controller)
+    # Then
+    assert wait_for(sweep.start(), LONGEST_S) == 0, sweep.output[-3000:]
+    sweep.require_whole(TRIALS, slots=SLOTS)
+    assert os.getpid() not in trained_by(sweep)
+    assert "Traceback" not in sweep.output
+    assert list(Path(sweep.base()).glob("all/*/output.txt"))
