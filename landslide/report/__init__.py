@@ -10,6 +10,9 @@ table.py       the tables and their forms
 summary.py     the result in words, and what makes it unfair
 figures.py     figures of one run and of several, from arrays
 pictures.py    the figures of a comparison, with their words
+landslides.py  landslide by landslide; section.py a table with its words
+atlas.py       which tiles are hard; sheet.py those that are drawn
+details.py     all of these, from what runs stored
 page.py        the HTML page, from page.html.j2
 comparison.py  all of it for a selection
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +13,9 @@ from scipy.stats import rankdata
 from landslide.metrics import ratios
 from landslide.report.figures import styled, wrapped
 from landslide.report.pictures import Picture
-from landslide.report.section import Section, names
-from landslide.report.sweep_table import Cell, Column
-from landslide.report.table import MISSING
+from landslide.report.section import Section, words
+from landslide.report.table import MISSING, Cell, Column
+from landslide.report.table import to_csv as csv_text
 
 RIGHT = 0.5
 """F1 of a tile from which a model gets it right."""
@@ -67,6 +65,8 @@ class Atlas:
 
     def rank_correlation(self) -> npt.NDArray[np.float64]:
         """Spearman's, of F1 over tiles, ``(models, models)``; NaN where a model has one F1 on all tiles."""
+        if len(self.tile_id) < 2:
+            return np.full((len(self.models), len(self.models)), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.corrcoef(rankdata(self.f1, axis=1)))
 
@@ -110,7 +110,7 @@ def make_sections(atlas: Atlas) -> list[Section]:
     ]
     tiles = len(atlas.tile_id)
     return [
-        Section(title, f"{len(chosen)} of {tiles} tiles. {_RULE}", _columns(atlas, chosen))
+        Section(title, f"{len(chosen)} of {tiles} tiles. {_RULE} Bold: right.", _columns(atlas, chosen))
         for title, chosen in found
         if chosen
     ]
@@ -147,12 +147,13 @@ def agreement_figure(models: Sequence[str], share: npt.NDArray[np.float64], rank
     size = 1.05 * len(models) + 1.4
     figure = Figure(figsize=(size, size * 0.85), layout="constrained")
     axis = figure.subplots()
-    axis.pcolormesh(np.nan_to_num(rank), cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=1.5)
+    shaded = np.ma.masked_where(np.eye(len(models), dtype=bool), np.nan_to_num(rank))  # with itself each agrees
+    axis.pcolormesh(shaded, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=1.5)
     for (row, column), value in np.ndenumerate(rank):
-        correlation = MISSING if np.isnan(value) else f"{value:.2f}"
-        text = "" if row == column else f"{share[row, column]:.0%}\n{correlation}"
-        colour = "white" if value > 0.55 else "#10243a"
-        axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
+        if row != column:
+            text = f"{share[row, column]:.0%}\n{MISSING if np.isnan(value) else f'{value:.2f}'}"
+            colour = "white" if value > 0.7 else "#10243a"
+            axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
     places, labels = np.arange(len(models)) + 0.5, [wrapped(model) for model in models]
     axis.set(aspect="equal", ylim=(len(models), 0))
     axis.set_xticks(places, labels, rotation=30, ha="right")
@@ -164,24 +165,19 @@ def agreement_figure(models: Sequence[str], share: npt.NDArray[np.float64], rank
 
 def to_csv(atlas: Atlas) -> str:
     """F1 of every tile with a landslide, a line a tile and a column a model, in full."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(["tile_id", "landslide_share", *atlas.models])
+    lines = [["tile_id", "landslide_share", *atlas.models]]
     for tile, name in enumerate(atlas.tile_id):
-        writer.writerow([name, repr(float(atlas.landslide_share[tile])), *map(repr, atlas.f1[:, tile].tolist())])
-    return buffer.getvalue()
+        lines.append([name, repr(float(atlas.landslide_share[tile])), *map(repr, atlas.f1[:, tile].tolist())])
+    return csv_text(lines)
 
 
 def _columns(atlas: Atlas, tiles: Sequence[int]) -> tuple[Column, ...]:
-    def column(heading: str, texts: list[str], marked: npt.NDArray[np.bool_] | None = None) -> Column:
-        best = [False] * len(texts) if marked is None else marked.tolist()
-        return Column(heading, tuple(map(Cell, texts, best)))
-
-    return (
-        names("Tile", [atlas.tile_id[tile] for tile in tiles]),
-        column("Landslide (%)", [f"{100 * atlas.landslide_share[tile]:.1f}" for tile in tiles]),
-        *(
-            column(f"F1, {model}", [f"{atlas.f1[row, tile]:.3f}" for tile in tiles], atlas.right[row, list(tiles)])
-            for row, model in enumerate(atlas.models)
-        ),
-    )
+    share = [100 * float(atlas.landslide_share[tile]) for tile in tiles]
+    columns = [
+        words("Tile", [atlas.tile_id[tile] for tile in tiles]),
+        Column("share", "Landslide (%)", tuple(Cell(f"{value:.1f}", value) for value in share)),
+    ]
+    for model, values in zip(atlas.models, atlas.f1[:, list(tiles)].tolist(), strict=True):
+        cells = tuple(Cell(f"{value:.3f}", value, best=value >= RIGHT) for value in values)
+        columns.append(Column(model, f"F1, {model}", cells))
+    return tuple(columns)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from landslide.errors import ComparisonError
 from landslide.report import page, pairs, summary, table
+from landslide.report.details import Details, read_details
 from landslide.report.figures import Series, to_png
 from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
@@ -44,6 +45,8 @@ class Comparison:
     tracking_uri: str
     created: datetime
     """In UTC."""
+    details: Details
+    """What the runs stored of their tiles beside counts."""
     of_sweep: Sequence[Picture] = field(default=())
     """Figures of the searches that the runs are from."""
 
@@ -92,6 +95,7 @@ class Comparison:
             *self.selection.notes,
             *table.reasons(self.rows),
             *self.broken,
+            *self.details.broken,
             *panels,
             *([counts] if uncounted else []),
         ]
@@ -134,7 +138,7 @@ class Comparison:
     @cached_property
     def pictures(self) -> list[Picture]:
         """The figures that the stored data allow; none where no run has finished."""
-        return [*make_pictures(self), *self.of_sweep]
+        return [*make_pictures(self), *self.details.pictures, *self.of_sweep]
 
     def markdown(self) -> str:
         """The result in words, the tables and the notes, as Markdown."""
@@ -150,6 +154,7 @@ class Comparison:
             blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
             if question.pairs:
                 blocks += [table.to_markdown(pairs.columns(question, most=_MOST_PAIRS)).rstrip(), question.summary]
+        blocks += [section.markdown() for section in self.details.sections]
         return "\n\n".join(block for block in blocks if block) + "\n"
 
     def csv(self) -> str:
@@ -211,6 +216,7 @@ class Comparison:
             "comparison.tex": self.latex(),
             "strata.csv": table.strata_csv(self.strata),
             "differences.csv": pairs.to_rows(self.questions),
+            **self.details.files,
         }
 
 
@@ -260,6 +266,7 @@ def compare(
             row.run.id: read_histories(client, row.run, selection.objective) for found in drawn for row in found
         },
         broken=tuple(broken),
+        details=read_details(client, strata),
         tracking_uri=client.tracking_uri,
         created=datetime.now(UTC),
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import mean
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,9 @@ from matplotlib.figure import Figure
 
 from landslide.report.figures import PALETTE, styled
 from landslide.report.pictures import Picture
-from landslide.report.section import Section, means, names
-from landslide.report.sweep_table import Column
+from landslide.report.section import Runs, Section, means, words
+from landslide.report.table import Column, csv_number
+from landslide.report.table import to_csv as csv_text
 
 SIZES_M2 = (0.0, 100.0, 1_000.0, 10_000.0, 100_000.0, math.inf)
 """Limits of the size classes: a decade each, as in the logarithmic classes of McColl and Cook 2024."""
@@ -115,15 +114,16 @@ Strata = Mapping[str, Sequence[Landslides]]
 """By model: its runs, which differ in the seed alone."""
 
 
-def make_sections(strata: Strata) -> list[Section]:
+def make_sections(strata: Strata, runs: Runs) -> list[Section]:
     """The tables: found, boundaries and false alarms; and what is found by size, where areas are known.
 
     Args:
         strata: at least one model, each with at least one run.
+        runs: by model, for the links of its numbers.
     """
-    sections = [_overall(strata)]
+    sections = [_overall(strata, runs)]
     if shown := _shown_classes(strata):
-        sections.append(_by_size(strata, shown))
+        sections.append(_by_size(strata, shown, runs))
     return sections
 
 
@@ -131,24 +131,24 @@ def make_picture(strata: Strata) -> Picture | None:
     """What is found by size of the landslide; None where no area is known.
 
     Args:
-        strata: as many models as can be told apart.
+        strata: the models that figures show, in their order, for each has its colour; one without a run is left out.
     """
-    shown = _shown_classes(strata)
+    known = {label: runs for label, runs in strata.items() if runs}
+    shown = _shown_classes(known) if known else []
     if not shown:
         return None
     rows = {label: [[run.found_by_size()[at] for run in runs] for at in shown] for label, runs in strata.items()}
-    headings = [_class(at) for at in shown]
-    said = [
-        f"{label}: {', '.join(f'{mean(values):.0%} of {name}' for name, values in zip(headings, found, strict=True))}"
-        for label, found in rows.items()
-    ]
+    said = []
+    for label in known:
+        shares = [f"{fmean(seeds):.0%} of {_class(at)}" for at, seeds in zip(shown, rows[label], strict=True)]
+        said.append(f"{label}: {', '.join(shares)}")
     return Picture(
         "found_by_size",
         "Landslides found, by their size",
-        "Share of the landslides of a size of which at least half of the pixels is found, at the best epoch. A dot is "
-        "the mean over seeds, a line reaches from the worst seed to the best.",
+        "Share of the landslides of a size of which at least half of the pixels is found, at the best epoch; in "
+        "brackets how many there are. A dot is the mean over seeds, a line reaches from the worst seed to the best.",
         f"Share of landslides found by size. {'; '.join(said)}.",
-        found_by_size_figure([_heading(strata, at) for at in shown], rows),
+        found_by_size_figure([_heading(known, at) for at in shown], rows),
     )
 
 
@@ -158,14 +158,16 @@ def found_by_size_figure(headings: Sequence[str], found: Mapping[str, Sequence[S
 
     Args:
         headings: of the size classes.
-        found: by model, for each class: the share that each of its seeds finds.
+        found: by model, for each class: the share that each of its seeds finds; a model without seeds is not drawn.
     """
     figure = Figure(figsize=(max(5.0, 1.9 * len(headings)), 3.6), layout="constrained")
     axis = figure.subplots()
     for row, (colour, (label, classes)) in enumerate(zip(PALETTE, found.items(), strict=False)):
-        at = np.arange(len(headings)) + 0.6 * ((row + 0.5) / len(found) - 0.5)
-        axis.vlines(at, [min(seeds) for seeds in classes], [max(seeds) for seeds in classes], color=colour, alpha=0.6)
-        axis.plot(at, [mean(seeds) for seeds in classes], "o", color=colour, label=label, markersize=6)
+        if all(classes):
+            at = np.arange(len(headings)) + 0.6 * ((row + 0.5) / len(found) - 0.5)
+            worst, best = ([choose(seeds) for seeds in classes] for choose in (min, max))
+            axis.vlines(at, worst, best, color=colour, alpha=0.6)
+            axis.plot(at, [fmean(seeds) for seeds in classes], "o", color=colour, label=label, markersize=6)
     axis.set_xticks(range(len(headings)), headings)
     axis.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(headings) - 0.5), ylabel="share of landslides half found")
     axis.grid(axis="y", alpha=0.2)
@@ -179,36 +181,32 @@ def to_csv(strata: Mapping[str, Mapping[str, Landslides]]) -> str:
     Args:
         strata: by model, then by run id.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
     sizes = [f"m2_{low:g}_to_{high:g}" for low, high in pairwise(SIZES_M2)]
     alarms = [f"false_alarms_{unit}_{where}" for where in ("landslide", "non_landslide") for unit in ("image", "km2")]
-    writer.writerow(
-        ["model", "run_id", "landslides", "found", "half_found", "boundary_f1", *alarms]
-        + [f"{what}_{size}" for what in ("landslides", "half_found") for size in sizes]
-    )
+    by_size = [f"{what}_{size}" for what in ("landslides", "half_found") for size in sizes]
+    lines = [["model", "run_id", "landslides", "found", "half_found", "boundary_f1", *alarms, *by_size]]
     for label, runs in strata.items():
         for run_id, run in runs.items():
             shares = [run.found_share(0), run.found_share(HALF), run.boundary_f1]
             numbers = [*shares, *run.alarms(empty=False), *run.alarms(empty=True)]
             fields = [len(run.found), *numbers, *run.numbers_by_size(), *run.found_by_size()]
-            writer.writerow([label, run_id, *("" if math.isnan(value) else repr(value) for value in fields)])
-    return buffer.getvalue()
+            lines.append([label, run_id, *map(csv_number, fields)])
+    return csv_text(lines)
 
 
-def _overall(strata: Strata) -> Section:
+def _overall(strata: Strata, runs: Runs) -> Section:
     columns = [
-        names("Model", list(strata)),
-        _shares("Found", [[run.found_share(0) for run in runs] for runs in strata.values()]),
-        _shares("Half found", [[run.found_share(HALF) for run in runs] for runs in strata.values()]),
-        _shares("Boundary F1", [[run.boundary_f1 for run in runs] for runs in strata.values()]),
+        words("Model", list(strata)),
+        _shares("Found", strata, runs, lambda run: run.found_share(0)),
+        _shares("Half found", strata, runs, lambda run: run.found_share(HALF)),
+        _shares("Boundary F1", strata, runs, lambda run: run.boundary_f1),
     ]
     for empty, where in ((False, "landslide images"), (True, "non-landslide images")):
-        alarms = [[run.alarms(empty=empty) for run in runs] for runs in strata.values()]
         for at, unit in enumerate(("an image", "a km²")):
-            values = [[pair[at] for pair in pairs] for pairs in alarms]
-            if not all(math.isnan(value) for seeds in values for value in seeds):
-                columns.append(means(f"False alarms {unit}, {where}", values, "{:.2f}", larger_is_better=False))
+            alarms = {label: [run.alarms(empty=empty)[at] for run in each] for label, each in strata.items()}
+            if not all(math.isnan(value) for values in alarms.values() for value in values):
+                heading = f"False alarms {unit}, {where}"
+                columns.append(means(heading, alarms, "{:.2f}", runs, larger_is_better=False))
     return Section(
         "Landslide by landslide",
         f"{_numbers(strata)}A landslide is a connected part of the mask; it is found where any of its pixels is "
@@ -219,19 +217,23 @@ def _overall(strata: Strata) -> Section:
     )
 
 
-def _by_size(strata: Strata, shown: Sequence[int]) -> Section:
-    found = [[run.found_by_size() for run in runs] for runs in strata.values()]
-    columns = [_shares(_heading(strata, at), [[run[at] for run in runs] for runs in found]) for at in shown]
+def _by_size(strata: Strata, shown: Sequence[int], runs: Runs) -> Section:
+    found = {label: [run.found_by_size() for run in each] for label, each in strata.items()}
+    columns = []
+    for at in shown:
+        shares = {label: [sizes[at] for sizes in each] for label, each in found.items()}
+        columns.append(means(_heading(strata, at), shares, "{:.3f}", runs, larger_is_better=True))
     return Section(
         "Landslides half found, by their size",
-        "Share of the landslides of a size of which at least half of the pixels is found. Sizes are of the part that "
-        f"lies in the tile. {SELECTED}",
-        (names("Model", list(strata)), *columns),
+        "Share of the landslides of a size of which at least half of the pixels is found; in brackets how many there "
+        f"are. Sizes are of the part that lies in the tile. {SELECTED}",
+        (words("Model", list(strata)), *columns),
     )
 
 
-def _shares(heading: str, rows: Sequence[Sequence[float]]) -> Column:
-    return means(heading, rows, "{:.3f}", larger_is_better=True)
+def _shares(heading: str, strata: Strata, runs: Runs, share: Callable[[Landslides], float]) -> Column:
+    found = {label: [share(run) for run in each] for label, each in strata.items()}
+    return means(heading, found, "{:.3f}", runs, larger_is_better=True)
 
 
 def _numbers(strata: Strata) -> str:

@@ -50,7 +50,7 @@ def make_pictures(comparison: Comparison) -> list[Picture]:
     note = f" The best {len(best)} of {finished}." if finished > len(best) else ""
     pictures = [
         _forest(comparison, best, note),
-        _tiles(comparison.artifacts, best, note),
+        None if comparison.details.panels else _tiles(comparison.artifacts, best, note),
         _matrices(best, note),
         _precision_recall(best, note),
         _reliability(best, note),

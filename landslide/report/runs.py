@@ -30,7 +30,7 @@ Epoch = Literal["best", "last"]
 EPOCHS: tuple[Epoch, ...] = ("best", "last")
 """Of which a run stores what it validated; the best one was selected on the tiles that it is measured on."""
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError)
+BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError)
 """What a file raises that was cut off while it was written, or that somebody else wrote."""
 
 
@@ -165,10 +165,10 @@ def read_validation(client: MlflowClient, run: Run, which: Epoch = "best") -> Va
         ComparisonError: where the file cannot be read, or is not what a run writes.
     """
     path = f"validation/{which}.npz"
-    with _local(client, run, path) as file:
+    with artifact_file(client, run, path) as file:
         try:
             return None if file is None else _read_validation(file)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise ComparisonError(f"Run '{run.id}': {path} cannot be read ({error}).") from error
 
 
@@ -177,18 +177,18 @@ def read_artifacts(client: MlflowClient, run: Run) -> Artifacts:
     found: dict[str, Any] = {}
     unreadable = []
     for field, (path, read) in _READERS.items():
-        with _local(client, run, path) as file:
+        with artifact_file(client, run, path) as file:
             if file is None:
                 continue
             try:
                 found[field] = read(file)
-            except _BROKEN:
+            except BROKEN:
                 unreadable.append(path)
     return Artifacts(**found, unreadable=tuple(unreadable))
 
 
 @contextmanager
-def _local(client: MlflowClient, run: Run, path: str) -> Iterator[Path | None]:
+def artifact_file(client: MlflowClient, run: Run, path: str) -> Iterator[Path | None]:
     """An artifact as a file: where it lies if that is on this machine, else a copy for as long as it is needed."""
     repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
     if is_local_uri(run.artifact_uri, is_tracking_or_registry_uri=False):

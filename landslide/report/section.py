@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import mean, stdev
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 
-from landslide.report.sweep_table import Cell, Column, to_markdown
-from landslide.report.table import MISSING, escape_markdown
+from landslide.report.runs import Run
+from landslide.report.table import MISSING, Cell, Column, escape_markdown, to_markdown
+
+Runs = Mapping[str, Sequence[Run]]
+"""By model: the runs that its numbers are of."""
 
 
 @dataclass(frozen=True)
@@ -21,29 +24,38 @@ class Section:
     """Of equal length, at least one cell each; the first one names the rows."""
 
     def markdown(self) -> str:
-        """Heading, table and caption."""
-        return f"## {self.title}\n\n{to_markdown(self.columns)}\n{escape_markdown(self.caption)}\n"
+        """Title, table and caption."""
+        return f"**{self.title}**\n\n{to_markdown(self.columns)}\n{escape_markdown(self.caption)}"
 
 
-def names(heading: str, texts: Sequence[str]) -> Column:
+def words(heading: str, texts: Sequence[str]) -> Column:
     """A column of words."""
-    return Column(heading, tuple(map(Cell, texts)), numeric=False)
+    return Column(heading.lower(), heading, tuple(map(Cell, texts)), numeric=False)
 
 
-def means(heading: str, rows: Sequence[Sequence[float]], form: str, *, larger_is_better: bool | None = None) -> Column:
-    """A column of means over seeds, with the standard deviation where there are several.
+def means(
+    heading: str, rows: Mapping[str, Sequence[float]], form: str, runs: Runs, *, larger_is_better: bool
+) -> Column:
+    """A column of means over seeds, a row a model, with the standard deviation where there are several seeds.
 
     Args:
         heading: of the column.
-        rows: the values of each row's seeds, NaN where one is undefined.
+        rows: by model, the values of its seeds; NaN where one is undefined.
         form: of a number.
-        larger_is_better: whether the largest or the smallest mean is marked; None marks none.
+        runs: by model.
+        larger_is_better: whether the largest or the smallest mean is marked, where there are several.
     """
-    known = [[value for value in values if not math.isnan(value)] for values in rows]
-    texts = [form.format(mean(values)) if values else MISSING for values in known]
-    best: set[str] = set()
-    if larger_is_better is not None and sum(map(bool, known)) > 1:
-        choose = max if larger_is_better else min
-        best = {form.format(choose(mean(values) for values in known if values))}
-    spread = [f" ± {form.format(stdev(values))}" if len(values) > 1 else "" for values in known]
-    return Column(heading, tuple(Cell(text + sd, best=text in best) for text, sd in zip(texts, spread, strict=True)))
+    cells = [_mean(values, form, tuple(runs.get(model, ()))) for model, values in rows.items()]
+    known = [cell.value for cell in cells if cell.value is not None]
+    if len(known) > 1:
+        best = form.format(max(known) if larger_is_better else min(known))
+        cells = [replace(cell, best=cell.value is not None and form.format(cell.value) == best) for cell in cells]
+    return Column(heading.lower(), heading, tuple(cells))
+
+
+def _mean(values: Sequence[float], form: str, runs: tuple[Run, ...]) -> Cell:
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return Cell(MISSING)
+    spread = f" \N{PLUS-MINUS SIGN} {form.format(stdev(known))}" if len(known) > 1 else ""
+    return Cell(form.format(fmean(known)) + spread, fmean(known), runs=runs)

@@ -68,7 +68,7 @@ def unpack_tiles(path: Path, positions: Sequence[int]) -> tuple[UInt8, UInt8]:
     Raises:
         zipfile.BadZipFile: for a file that is damaged or no zip.
         KeyError: for a tile that is not in it.
-        OSError: for a picture that cannot be decoded.
+        ValueError: for a picture that cannot be decoded.
     """
     with zipfile.ZipFile(path) as packed:
         images = [_decoded(packed.read(f"image/{position}.jpg"), "JPEG") for position in positions]
@@ -127,7 +127,7 @@ def read_panel(validation: Path, pictures: Path, tiles: Sequence[str]) -> Panel 
         None where the run kept no probability maps, or was validated on none of these tiles.
 
     Raises:
-        zipfile.BadZipFile, KeyError, ValueError, OSError: for files that are damaged or of something else.
+        zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError: for files that are damaged or of another kind.
     """
     with np.load(validation, allow_pickle=False) as stored:
         position = {str(name): at for at, name in enumerate(stored["tile_id"])}
@@ -172,5 +172,8 @@ def _encoded(picture: Image.Image, form: str, **settings: int) -> bytes:
 
 
 def _decoded(content: bytes, form: str) -> npt.NDArray[Any]:
-    with Image.open(io.BytesIO(content), formats=[form]) as picture:  # no other decoder is given a stored file
-        return np.asarray(picture)
+    try:
+        with Image.open(io.BytesIO(content), formats=[form]) as picture:  # no other decoder is given a stored file
+            return np.asarray(picture)
+    except OSError as error:
+        raise ValueError(f"a picture of a tile cannot be decoded: {error}") from error

@@ -69,7 +69,13 @@ def test_a_model_with_one_f1_on_all_tiles_has_no_rank_correlation() -> None:
     assert atlas is not None
     assert np.isnan(atlas.rank_correlation()[0, 1])
     figure = make_picture(atlas).figure
-    assert [text.get_text() for text in figure.axes[0].texts] == ["", f"75%\n{MISSING}", f"75%\n{MISSING}", ""]
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"75%\n{MISSING}"] * 2
+
+
+def test_one_tile_alone_has_no_rank_correlation() -> None:
+    atlas = make_atlas(TILES[:2], {"a": counts(1.0), "b": counts(0.0)})
+    assert atlas is not None
+    assert np.isnan(atlas.rank_correlation()).tolist() == [[True, True], [True, True]]
 
 
 def test_without_a_landslide_there_is_no_atlas() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from landslide.report.figures import PALETTE
 from landslide.report.landslides import Landslides, make_picture, make_sections, read_landslides, to_csv
 from landslide.report.section import Section
 
@@ -105,7 +106,7 @@ def test_tables_show_means_and_deviations_over_seeds_and_mark_the_best() -> None
     # Given: two seeds of one model, one of another
     strata = {"U-Net": [a_run((10, 0, 100)), a_run((40, 60, 200))], "FPN": [a_run((4, 0, 100))]}
     # When
-    overall, by_size = make_sections(strata)
+    overall, by_size = make_sections(strata, {})
     # Then
     assert cells(overall)["Model"] == ["U-Net", "FPN"]
     assert cells(overall)["Found"] == ["0.833 ± 0.236", "0.667"]
@@ -118,7 +119,7 @@ def test_tables_show_means_and_deviations_over_seeds_and_mark_the_best() -> None
 
 def test_where_the_ground_sampling_distance_is_unknown_nothing_is_said_of_areas() -> None:
     strata = {"U-Net": [a_run(gsd_m=math.nan)]}
-    (overall,) = make_sections(strata)
+    (overall,) = make_sections(strata, {})
     assert "False alarms an image, landslide images" in cells(overall)
     assert not [heading for heading in cells(overall) if "km²" in heading]
     assert "km²" not in overall.caption.split(" A landslide")[0]
@@ -128,7 +129,7 @@ def test_where_the_ground_sampling_distance_is_unknown_nothing_is_said_of_areas(
 def test_models_that_saw_other_tiles_share_no_numbers_of_landslides() -> None:
     # Given: a second model on tiles of another size
     strata = {"U-Net": [a_run()], "FPN": [a_run(gsd_m=0.55)]}
-    overall, by_size = make_sections(strata)
+    overall, by_size = make_sections(strata, {})
     assert overall.caption.startswith("A landslide is")
     assert list(cells(by_size)) == ["Model", "under 100 m²", "100 to 1,000 m²"]
 
@@ -140,6 +141,14 @@ def test_the_picture_has_a_dot_a_model_and_class_and_says_it_in_words() -> None:
     axis = picture.figure.axes[0]
     assert [line.get_ydata().tolist() for line in axis.lines] == [[0.75, 0.5], [0.5, 0.0]]  # type: ignore[union-attr]
     assert "U-Net: 75% of under 100 m², 50% of 100 to 1,000 m²; FPN: 50%" in picture.description
+
+
+def test_a_model_has_its_colour_also_where_the_one_before_it_has_no_run() -> None:
+    picture = make_picture({"U-Net": [], "FPN": [a_run()]})
+    assert picture is not None
+    (dots,) = picture.figure.axes[0].lines
+    assert dots.get_color() == PALETTE[1]
+    assert picture.description.startswith("Share of landslides found by size. FPN: ")
 
 
 def test_csv_has_a_line_a_run_with_numbers_in_full() -> None:

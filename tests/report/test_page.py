@@ -104,9 +104,10 @@ def test_the_files_are_written_and_figures_are_for_print(comparison: Comparison,
     figures = [path for path in written if path.suffix == ".png"]
     assert {path.stem for path in figures} == {
         *("estimates", "tiles", "confusion_matrices", "precision_recall", "reliability"),
-        *("loss_curves", "f1_against_time"),
+        *("loss_curves", "f1_against_time", "agreement"),
     }
     assert {path.suffix for path in written} == {".html", ".md", ".csv", ".tex", ".png"}
+    assert tmp_path / "new/folder/tiles.csv" in written
     for path in figures:
         assert round(Image.open(path).info["dpi"][0]) == 300
     assert (tmp_path / "new/folder/comparison.md").read_text(encoding="utf-8") == comparison.markdown()
