@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from landslide.metrics import counts_from_histograms, ratios
 from landslide.tracking.store import open_store
 
 EPOCHS, TILES, PIXELS = 30, 80, 256 * 256
+VARIANTS = 64
+"""Of validations; the runs share them."""
 ARCHITECTURES = ("unet", "linknet", "pspnet", "fpn", "manet", "pan", "upernet", "segformer")
 
 
@@ -42,13 +45,32 @@ def histograms(random: np.random.Generator, level: float) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
+@cache
+def validation(variant: int) -> tuple[np.ndarray, bytes]:
+    """Histograms, and the file that holds them."""
+    random = np.random.default_rng(variant)
+    stored = histograms(random, 0.8 + 0.02 * random.normal())
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        tile_id=np.array([f"tile{index:03d}" for index in range(TILES)]),
+        histograms=stored,
+        counts=counts_from_histograms(stored),
+        height_px=np.full(TILES, 256),
+        width_px=np.full(TILES, 256),
+        gsd_m=np.full(TILES, 0.8),
+        epoch=np.array(20),
+    )
+    return stored, buffer.getvalue()
+
+
 def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, setting: int, seed: int) -> None:
     """One finished run."""
     random = np.random.default_rng([setting, seed])
     arch = ARCHITECTURES[setting % len(ARCHITECTURES)]
     run = client.create_run(experiment, run_name=f"{arch} {number}")
     run_id = run.info.run_id
-    stored = {name: histograms(random, 0.8 + 0.02 * random.normal()) for name in ("best", "last")}
+    stored = {name: validation(number % VARIANTS + at) for at, name in enumerate(("best", "last"))}
     params = {f"group.key{index}": str(index) for index in range(46)} | {
         "arch.name": arch,
         "optimizer.lr": f"{1e-4 * (1 + setting // len(ARCHITECTURES)):.2e}",
@@ -60,7 +82,7 @@ def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, 
     tags = {"landslide.kind": "run", "landslide.device": "a CPU, 2 threads", "landslide.data_digest": "d" * 64}
     keys = ("train/loss", "val/loss", "val/f1", "val/iou", "time/images_per_s", *(f"val/m{n}" for n in range(7)))
     points = [Metric(key, float(random.random()), 0, epoch) for epoch in range(1, EPOCHS + 1) for key in keys]
-    for name, each in stored.items():
+    for name, (each, _) in stored.items():
         points += [
             Metric(f"{name}/{key}", value, 0, 0) for key, value in ratios(counts_from_histograms(each).sum(0)).items()
         ]
@@ -74,24 +96,8 @@ def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, 
     client.set_terminated(run_id)
     place = folder / "artifacts" / run_id / "artifacts" / "validation"
     place.mkdir(parents=True)
-    for name, each in stored.items():
-        write_validation(place / f"{name}.npz", each)
-
-
-def write_validation(path: Path, stored: np.ndarray) -> None:
-    """As a run writes it."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        tile_id=np.array([f"tile{index:03d}" for index in range(TILES)]),
-        histograms=stored,
-        counts=counts_from_histograms(stored),
-        height_px=np.full(TILES, 256),
-        width_px=np.full(TILES, 256),
-        gsd_m=np.full(TILES, 0.8),
-        epoch=np.array(20),
-    )
-    path.write_bytes(buffer.getvalue())
+    for name, (_, content) in stored.items():
+        (place / f"{name}.npz").write_bytes(content)
 
 
 def write_runs(folder: Path, runs: int, seeds: int) -> str:
@@ -109,7 +115,7 @@ def measure(runs: int, seeds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = write_runs(folder, runs, seeds)
-        command = [sys.executable, "-m", "landslide.cli.main", "compare", "--filter", "params.seed != 'none'"]
+        command = [str(Path(sys.executable).with_name("landslide")), "compare", "--filter", "params.seed != 'none'"]
         start = time.perf_counter()
         done = subprocess.run(
             [*command, "--uri", uri, "-o", str(folder / "out")], capture_output=True, text=True, check=False

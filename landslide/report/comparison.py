@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -218,6 +218,22 @@ class Comparison:
             "differences.csv": pairs.to_rows(self.questions),
             **self.details.files,
         }
+
+
+def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Picture]]) -> Comparison:
+    """The same with what mattered in its sweeps, and how the objective responded to each parameter.
+
+    Args:
+        comparison: of runs of the sweeps.
+        searches: by name of the sweep, the figures of its report.
+    """
+    chosen = [
+        replace(picture, name=f"{picture.name}_{number}", title=f"{picture.title}, in {name}")
+        for number, (name, pictures) in enumerate(searches.items(), start=1)
+        for picture in pictures
+        if picture.name in ("importances", "slices")
+    ]
+    return replace(comparison, of_sweep=tuple(chosen))
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:

@@ -308,6 +308,7 @@ def forest_figure(
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(axis="x", alpha=0.2)
+        axis.xaxis.get_major_locator().set_params(nbins=5)
     return figure
 
 
@@ -348,6 +349,7 @@ def reliability_figure(points: Mapping[str, Reliability]) -> Figure:
         below.plot(found.probability, found.pixels, **look)
     axis.set(ylabel="share that is landslide", xlim=(0, 1), ylim=(0, 1))
     below.set(xlabel="predicted probability of landslide", ylabel="pixels", yscale="log")
+    below.yaxis.set_major_formatter("{x:,.0f}")
     for each in (axis, below):
         each.grid(alpha=0.2)
     axis.legend(loc="upper left")

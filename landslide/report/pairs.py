@@ -64,7 +64,8 @@ class Question:
             for which in EPOCHS
             if which in self.found
         ]
-        return f"Of {len(self.pairs)} pairs are told apart after Holm's correction: {', '.join(told)}."
+        pairs = "1 pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        return f"Told apart after Holm's correction, of {pairs}: {', '.join(told)}."
 
 
 def ask(strata: Sequence[Stratum], metric: str) -> list[Question]:

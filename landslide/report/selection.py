@@ -58,7 +58,8 @@ def select(
     sweeps: dict[str, str] = {}
     for run in find_runs(client, names):
         if run.data.tags.get("landslide.kind") == "multirun":
-            chosen, sweeps[run.info.run_name] = _of_sweep(client, run, objective)
+            name = run.data.tags.get("landslide.sweep", run.info.run_name)
+            chosen, sweeps[name] = _of_sweep(client, run, objective)
         else:
             chosen = [read_run(run)]
             named.add(run.info.run_id)

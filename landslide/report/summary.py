@@ -50,7 +50,7 @@ def unfair(rows: Sequence[Row]) -> list[str]:
             named = "; ".join(f"{value} ({_who(finished, read, value)})" for value in values)
             found.append(f"The runs differ in {name}: {consequence}. {named}.")
     if changed := [row for row in finished if row.run.tags.get("landslide.dirty", "").lower() == "true"]:
-        found.append(f"Trained with uncommitted changes, so the commit does not say all: {_names(changed)}.")
+        found.append(f"Trained with uncommitted changes, so the commit does not say all: {_names(changed, finished)}.")
     if unsure := [row for row in finished if row.run.params.get("arch.name") in _UNREPEATABLE and _on_gpu(row.run)]:
         named = ", ".join(sorted({ARCHITECTURES[row.run.params["arch.name"]] for row in unsure}))
         found.append(
@@ -118,11 +118,14 @@ def _on_gpu(run: Run) -> bool:
 
 
 def _who(rows: Sequence[Row], read: Callable[[Run], str | None], value: str) -> str:
-    return _names([row for row in rows if (read(row.run) or "unknown") == value])
+    return _names([row for row in rows if (read(row.run) or "unknown") == value], rows)
 
 
-def _names(rows: Sequence[Row]) -> str:
-    return listed([row.label.text for row in rows])
+def _names(rows: Sequence[Row], among: Sequence[Row]) -> str:
+    """A stratum by its name where all of its runs are meant, else run by run."""
+    others = {row.label.stratum for row in among if row not in rows}
+    names = [row.label.text if row.label.stratum in others else row.label.stratum for row in rows]
+    return listed(list(dict.fromkeys(names)), "; ")
 
 
 def listed(texts: Sequence[str], between: str = ", ") -> str:

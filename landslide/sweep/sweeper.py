@@ -20,6 +20,7 @@ from rich.console import Console
 from landslide import config as run_config
 from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.report import compare
+from landslide.report.comparison import with_searches
 from landslide.report.runs import Objective
 from landslide.report.strata import Row
 from landslide.report.sweep import SweepReport, report_sweep
@@ -402,9 +403,11 @@ def _report(state: Sweep) -> None:
         return
     comparison = compare(client, _compared(state), objective)
     place = state.folder / "comparison"
+    report = _search_report(state) if state.space.parameters else None
+    if report is not None:
+        comparison = with_searches(comparison, {state.name: report.pictures})
     pages, note = {"comparison": comparison.write(place)}, comparison.markdown()
-    if state.space.parameters:
-        report = _search_report(state)
+    if report is not None:
         pages["search"] = report.write(place)
         if state.space.sampler != "grid":
             note = f"{report.markdown()}\n{note}"

@@ -12,7 +12,10 @@ from rich.console import Console
 from sklearn.metrics import average_precision_score
 
 from landslide.report import Comparison, compare, statistics
+from landslide.report.comparison import with_searches
 from landslide.report.runs import read_validation
+from landslide.report.sweep import report_sweep
+from tests.report import sweeps
 from tests.report.conftest import Store
 
 F1 = {"unet": (0.80, 0.83, 0.86), "fpn": (0.78, 0.82, 0.84)}
@@ -162,6 +165,23 @@ def test_times_of_different_devices_are_shown_and_not_ranked(store: Store) -> No
     first, second = compared.unfair
     assert first.startswith("The runs differ in device: times and images/s are shown and not ranked.")
     assert second.startswith("FPN on a GPU: their backward pass has no deterministic form on CUDA")
+
+
+def test_what_differs_inside_a_stratum_is_told_run_by_run(store: Store) -> None:
+    runs = [
+        store.score(0.8, params={"arch.name": arch, "seed": str(seed)}, tags={"landslide.commit": commit})
+        for arch, seed, commit in (("unet", 0, "abc"), ("unet", 1, "def"), ("manet", 0, "def"), ("manet", 1, "def"))
+    ]
+    (told,) = compare(store.client, runs).unfair
+    assert told.endswith("abc (U-Net, seed 0); def (U-Net, seed 1; MA-Net).")
+
+
+def test_of_a_sweep_what_mattered_stands_on_the_page(seeded: Comparison) -> None:
+    report = report_sweep(sweeps.two_strata(), tracking_uri="sqlite:///mlflow.db", command="")
+    found = with_searches(seeded, {"lr_batch": report.pictures})
+    titles = [picture.title for picture in found.pictures[-2:]]
+    assert titles == ["What mattered, in lr_batch", "F1 against each parameter, in lr_batch"]
+    assert all(title in found.html() for title in titles)
 
 
 def test_what_is_unfair_stands_in_red_at_the_top(store: Store) -> None:
