@@ -152,7 +152,7 @@ def agreement_figure(models: Sequence[str], share: npt.NDArray[np.float64], rank
     for (row, column), value in np.ndenumerate(rank):
         if row != column:
             text = f"{share[row, column]:.0%}\n{MISSING if np.isnan(value) else f'{value:.2f}'}"
-            colour = "white" if value > 0.7 else "#10243a"
+            colour = "white" if value > 0.65 else "#10243a"
             axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
     places, labels = np.arange(len(models)) + 0.5, [wrapped(model) for model in models]
     axis.set(aspect="equal", ylim=(len(models), 0))
