@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landslide.cli.tracking_options import add_uri
 
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from rich.console import Console
+
+    from landslide.report.pictures import Picture
+
 DESCRIPTION = """\
 Compare stored runs, from what they stored: nothing is trained or predicted again.
+Runs that differ in nothing but their seed are one stratum, and strata are compared.
 
-  landslide compare 3f2c9d...                a multirun stands for all its runs
+  landslide compare architectures            a sweep or multirun, by its name or id
   landslide compare 81ab... 9c0d... -o out   two runs, and the pages into the folder out
+  landslide compare --filter "params.`data.name` = 'bijie' and metrics.`best/f1` > 0.8"
 """
 
 
@@ -20,11 +30,17 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "compare",
-        help="compare runs: table, curves, confusion matrices, predictions",
+        help="compare runs: table, intervals, tests, curves, confusion matrices, predictions",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="MLflow run id; of a multirun, for all its runs")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="MLflow run: id, beginning of one, or name; of a sweep, for its runs"
+    )
+    parser.add_argument("--filter", metavar="TEXT", help="all runs that this filter of MLflow finds")
+    parser.add_argument(
+        "--unpaired", action="store_true", help="allow runs that were validated on different tiles, which tells less"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="also write HTML, Markdown, CSV, LaTeX and figures there"
     )
@@ -35,13 +51,48 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; write the pages where asked."""
     from landslide.report import compare
+    from landslide.report.comparison import require_comparable, with_searches
     from landslide.terminal import open_console
-    from landslide.tracking.store import open_existing
+    from landslide.tracking.store import answering, open_existing
 
     console = open_console()
-    comparison = compare(open_existing(arguments.uri).client, arguments.runs)
+    store = open_existing(arguments.uri)
+    with answering(store):
+        comparison = compare(store.client, arguments.runs, where=arguments.filter)
+    require_comparable(comparison, unpaired=arguments.unpaired)
+    if arguments.output:
+        comparison = with_searches(comparison, _searches(comparison.selection.sweeps, store.uri, console))
     comparison.terminal(console)
     if arguments.output:
         for path in comparison.write(arguments.output):
             console.print(str(path), soft_wrap=True)
     return 0
+
+
+def _searches(names: Sequence[str], tracking_uri: str, console: Console) -> dict[str, list[Picture]]:
+    """The figures of sweeps, from their studies; of a sweep whose studies are not here, none, which is said."""
+    import os
+
+    from landslide.config import without_credentials
+    from landslide.report.sweep import report_sweep
+    from landslide.sweep.storage import STORAGE, open_existing, resolve_url
+    from landslide.terminal import tell
+
+    found: dict[str, list[Picture]] = {}
+    url = resolve_url(os.environ.get(STORAGE))
+    storage = open_existing(url) if names else None
+    for name in names:
+        studies = [] if storage is None else _studies(storage, name)
+        if studies:
+            found[name] = report_sweep(studies, tracking_uri=tracking_uri, command="").pictures
+        else:
+            place = without_credentials(url)
+            tell(console, f"What mattered in sweep '{name}' is not shown: its studies are not in {place}.")
+    return found
+
+
+def _studies(storage: BaseStorage, sweep: str) -> list[Study]:
+    import optuna
+
+    names = [study.study_name for study in storage.get_all_studies() if study.user_attrs.get("sweep") == sweep]
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]

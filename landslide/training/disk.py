@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from landslide.data.layouts import list_tiles
+from landslide.data.splits import divide
 from landslide.errors import ConfigError, TrackingError
 from landslide.models.cost import parameter_count
 from landslide.models.segmenter import build_segmenter
@@ -21,6 +23,8 @@ WHILE_TRAINING = 3 * CHECKPOINT
 """The best, the last, and the next one while it is written."""
 KEPT = CHECKPOINT + 1
 """The last checkpoint, to train on, and the model in MLflow."""
+BYTES_A_PIXEL = 3
+"""Of validation tiles in MLflow at most: the maps of two epochs before compression, and a picture."""
 
 
 def weights_mb(cfg: DictConfig) -> float:
@@ -42,6 +46,18 @@ def weights_mb(cfg: DictConfig) -> float:
     return parameter_count(network) * BYTES / 1e6
 
 
+def validation_mb(cfg: DictConfig) -> float:
+    """Probability maps and pictures of the validation tiles that a run stores in MLflow, at most.
+
+    Raises:
+        DataError: where the dataset is missing, or cannot be divided.
+    """
+    if not cfg.tracking.store_probability:
+        return 0.0
+    tiles = len(divide(list_tiles(cfg.data), cfg.data.split, cfg.data.negatives).val)
+    return float(tiles * cfg.data.image_size**2 * BYTES_A_PIXEL / 1e6)
+
+
 def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
     """Estimate what these runs write, one after the other.
 
@@ -54,6 +70,7 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
 
     Raises:
         TrackingError: where the disk is too small for it.
+        DataError: see :func:`validation_mb`.
     """
     sizes = {cfg.arch.name + cfg.encoder.name: 0.0 for cfg in configs}
     each = []
@@ -67,12 +84,14 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
         kept = KEPT * sum({arch: max(size for name, size in each if name == arch) for arch, _ in each}.values())
     else:
         kept = KEPT * sum(size for _, size in each) if keep == "all" else 0.0
-    most = kept + WHILE_TRAINING * max(size for _, size in each)
+    maps = max(map(validation_mb, configs))
+    most = kept + maps + WHILE_TRAINING * max(size for _, size in each)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free / 1e6
     if most > free:
         raise TrackingError(
-            f"{folder}: {free:.0f} MB are free, up to {most:.0f} MB are needed for checkpoints and models. Free some, "
-            "or keep fewer models: tracking.keep_models=none"
+            f"{folder}: {free:.0f} MB are free, up to {most:.0f} MB are needed for checkpoints and models, and "
+            "for probability maps. Free some, or keep less: tracking.keep_models=none tracking.store_probability=false"
         )
-    return f"disk: up to {most:.0f} MB while training, {kept:.0f} MB kept, {free / 1e3:.0f} GB free"
+    each_run = f", up to {maps:.0f} MB of maps in MLflow a run" if maps else ""
+    return f"disk: up to {most:.0f} MB while training, {kept:.0f} MB kept{each_run}, {free / 1e3:.0f} GB free"

@@ -15,8 +15,10 @@ from landslide.data.datamodule import TileDataModule
 from landslide.data.pixels import as_rgb
 from landslide.metrics import COUNTS, false_alarm, ratios
 from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure
+from landslide.report.sheet import pack_tiles
 from landslide.tracking.run import TrackedRun
 from landslide.training.history import History, Validation
+from landslide.training.landslides import measure_landslides
 
 PICTURE_DPI = 120
 
@@ -31,7 +33,7 @@ def record(
         history: of at least one epoch.
         data: the tiles that were validated on.
         panel_tiles: how many tiles are shown as pictures.
-        store_probability: also the probability maps, one byte a pixel.
+        store_probability: also the probability maps, one byte a pixel, and pictures of all tiles to draw them with.
     """
     best, last = history.best, history.last
     assert best is not None and last is not None
@@ -39,9 +41,12 @@ def record(
     run.log_metrics(_summary(history, best, last), timestamp_ms=history.points[-1].timestamp_ms)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "validation").mkdir()
         for which, validation in (("best", best), ("last", last)):
             _write_validation(folder / "validation" / f"{which}.npz", validation, data, store_probability)
             _write_confusion(folder / "confusion_matrix", which, validation)
+        if store_probability:
+            _write_tiles(folder / "validation" / "tiles.zip", data)
         _write_panel(folder, best, data, panel_tiles)
         curves_figure(history.series).savefig(folder / "curves.png", dpi=PICTURE_DPI)
         run.log_folder(folder)
@@ -67,11 +72,17 @@ def _write_validation(path: Path, validation: Validation, data: TileDataModule, 
         "width_px": data.cache.width_px[rows],
         "gsd_m": np.full(len(rows), data.gsd_m),
         "epoch": np.array(validation.epoch, dtype=np.int64),
+        **measure_landslides(data.cache.mask[rows], validation.probability),
     }
     if store_probability:
         arrays["probability"] = validation.probability
-    path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def _write_tiles(path: Path, data: TileDataModule) -> None:
+    rows, cache = data.split.val, data.cache
+    images = (as_rgb(cache.image[[row]], data.bands, cache.scale)[0] for row in rows)  # one at a time in memory
+    pack_tiles(path, images, (cache.mask[row] for row in rows))
 
 
 def _write_confusion(folder: Path, which: str, validation: Validation) -> None:

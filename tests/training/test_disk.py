@@ -11,7 +11,7 @@ import pytest
 from landslide.errors import TrackingError
 from landslide.models.cost import parameter_count
 from landslide.models.segmenter import build_segmenter
-from landslide.training.disk import require_disk, weights_mb
+from landslide.training.disk import require_disk, validation_mb, weights_mb
 from tests.conftest import compose_run
 
 
@@ -37,8 +37,9 @@ def test_an_encoder_that_cannot_be_built_without_memory_has_a_size_too(tiny: lis
 
 
 def test_an_average_of_the_weights_needs_a_third_more_of_each_checkpoint(tiny: list[str], tmp_path: Path) -> None:
+    bare = [*tiny, "tracking.store_probability=false"]
     without, with_average = (
-        require_disk([compose_run(*tiny, *more)], tmp_path) for more in ([], ["regularization.ema=0.9"])
+        require_disk([compose_run(*bare, *more)], tmp_path) for more in ([], ["regularization.ema=0.9"])
     )
     needed = [int(sentence.split("up to ")[1].split(" ")[0]) for sentence in (without, with_average)]
     assert needed[1] == pytest.approx(needed[0] * 4 / 3, rel=0.02)
@@ -54,6 +55,17 @@ def test_what_is_kept_follows_keep_models(tiny: list[str], tmp_path: Path, keep:
     sizes = [weights_mb(cfg) for cfg in configs]
     expected = 4 * sum(sizes) * kept / 4  # a model and a checkpoint of three times its size
     assert f"{expected:.0f} MB kept" in require_disk(configs, tmp_path)
+
+
+@pytest.mark.parametrize(("split", "tiles"), [("{train: 16, val: 8}", 8), ("{train: 0.5, val: 0.25}", 6)])
+def test_maps_take_three_bytes_a_validation_pixel_where_they_are_kept(
+    tiny: list[str], tmp_path: Path, split: str, tiles: int
+) -> None:
+    large = [*tiny, f"data.split={split}", "data.image_size=512"]
+    kept, not_kept = (compose_run(*large, *more) for more in ([], ["tracking.store_probability=false"]))
+    assert validation_mb(kept) == pytest.approx(tiles * 512 * 512 * 3 / 1e6)
+    assert f"up to {validation_mb(kept):.0f} MB of maps in MLflow a run" in require_disk([kept], tmp_path)
+    assert "maps" not in require_disk([not_kept], tmp_path)
 
 
 def test_a_disk_that_is_too_small_is_refused_with_the_cure(

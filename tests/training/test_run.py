@@ -19,6 +19,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, f1_score
 
 from landslide.errors import ConfigError, TrainingDiverged
+from landslide.report.sheet import unpack_tiles
 from landslide.training.checkpoint import open_checkpoint
 from landslide.training.module import SegmentationModule
 from landslide.training.result import RunResult
@@ -76,6 +77,42 @@ def test_the_logged_f1_is_pooled_over_pixels(finished: Finished, dataset: Path) 
     metrics = finished.client.get_run(finished.result.run_id).data.metrics
     assert metrics["last/f1"] == pytest.approx(expected, abs=1e-12)
     assert metrics["val/f1"] == pytest.approx(expected, abs=1e-6)  # Lightning hands it on in float32
+
+
+def test_landslides_and_patches_hold_the_pixels_that_were_counted(finished: Finished) -> None:
+    for which in ("best", "last"):
+        stored = np.load(finished.artifact(f"validation/{which}.npz"), allow_pickle=False)
+        for what, true, counted in (("landslide", "found_px", (0, 2)), ("patch", "true_px", (0, 1))):
+            tile, tiles = stored[f"{what}_tile"], len(stored["counts"])
+            pixels, both = (np.bincount(tile, stored[f"{what}_{name}"], tiles) for name in ("px", true))
+            assert pixels.tolist() == stored["counts"][:, counted].sum(1).tolist()  # all that is true, or predicted
+            assert both.tolist() == stored["counts"][:, 0].tolist()
+
+
+def test_pictures_of_all_validation_tiles_stand_at_the_positions_of_their_counts(
+    finished: Finished, dataset: Path
+) -> None:
+    masks = truth(finished, dataset)
+    names = np.load(finished.artifact("validation/best.npz"), allow_pickle=False)["tile_id"].tolist()
+    images, stored = unpack_tiles(finished.artifact("validation/tiles.zip"), range(len(names)))
+    for row, name in enumerate(names):
+        image = np.asarray(Image.open(dataset / "landslide" / "image" / f"{name}.png").convert("RGB")).astype(int)
+        np.testing.assert_array_equal(stored[row] > 0, masks[name])
+        assert np.abs(images[row] - image).mean() < 8  # of 255; JPEG
+
+
+def test_without_maps_a_run_keeps_no_pictures_but_knows_its_landslides(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bare = ["tracking.store_probability=false", "tracking.keep_models=none", "trainer.max_epochs=1"]
+    result = run(compose_run(*tiny, *bare), tmp_path / "out")
+    client = MlflowClient()
+    paths = [file.path for file in client.list_artifacts(result.run_id, "validation")]
+    assert sorted(paths) == ["validation/best.npz", "validation/last.npz", "validation/panel.npz"]
+    stored = np.load(client.download_artifacts(result.run_id, "validation/best.npz"), allow_pickle=False)
+    assert "probability" not in stored
+    assert stored["landslide_px"].sum() == stored["counts"][:, [0, 2]].sum()
 
 
 def test_the_score_is_the_best_epochs_objective(finished: Finished) -> None:
