@@ -19,6 +19,7 @@ from landslide.report.table import MISSING, best_texts
 
 if TYPE_CHECKING:
     from landslide.report.comparison import Comparison
+    from landslide.report.reproduction import Reproduction
     from landslide.report.sweep import SweepReport
 
 _MOST_PIXELS = 2_500_000
@@ -38,7 +39,7 @@ def render(comparison: Comparison) -> str:
     )
 
 
-def fill(template: str, report: Comparison | SweepReport, **values: Any) -> str:
+def fill(template: str, report: Comparison | SweepReport | Reproduction, **values: Any) -> str:
     """A page from a template beside this file, which extends ``base.html.j2``.
 
     Args:
