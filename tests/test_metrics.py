@@ -17,7 +17,8 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from landslide.metrics import BINS, COUNTS, TileHistograms, counts_from_histograms, probability_bin, ratios
+from landslide.metrics import BINS, COUNTS, counts_from_histograms, ratios
+from landslide.training.histograms import TileHistograms, probability_bin
 
 SIDE = 24
 

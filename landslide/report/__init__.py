@@ -1,13 +1,17 @@
 """Compare runs by what tracking stored of them; nothing here trains.
 
 runs.py        what MLflow holds of a run
-labels.py      what a run is called beside others
-table.py       the table and its forms
+selection.py   which runs are meant
+labels.py      what a run and its stratum are called beside others
+strata.py      runs as rows, and strata of them
+statistics.py  intervals and tests; calibration.py what a probability is worth
+pairs.py       the two questions, pair by pair
+table.py       the tables and their forms
 summary.py     the result in words, and what makes it unfair
 figures.py     figures of one run and of several, from arrays
 pictures.py    the figures of a comparison, with their words
 page.py        the HTML page, from page.html.j2
-comparison.py  all of it for a list of runs
+comparison.py  all of it for a selection
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
 """
 

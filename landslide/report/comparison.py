@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,95 +11,183 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from landslide.report import page, summary, table
-from landslide.report.figures import to_png
+from landslide.errors import ComparisonError
+from landslide.report import page, pairs, summary, table
+from landslide.report.figures import Series, to_png
+from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
-from landslide.report.runs import Artifacts, Objective, read_artifacts, read_runs
-from landslide.report.table import Column, Row
+from landslide.report.runs import Artifacts, Objective, read_artifacts, read_histories
+from landslide.report.selection import Selection, select
+from landslide.report.strata import RATIOS, Row, Stratum, make_strata, read_rows, same_tiles
+from landslide.report.table import Column
+
+_MOST_PAIRS = 28
+"""In Markdown; differences.csv has all."""
+_MOST_PAIRS_PRINTED = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What is known of some runs, in the order of their result."""
 
-    objective: Objective
+    selection: Selection
     rows: tuple[Row, ...]
     """Best objective first; what has not finished comes last."""
+    strata: tuple[Stratum, ...]
+    """Best mean of the objective first; those without a finished run come last."""
     artifacts: Mapping[str, Artifacts]
-    """By run id, of the runs that figures show."""
+    """By run id, of the first run of each stratum that figures show."""
+    histories: Mapping[str, Mapping[str, Series]]
+    """By run id and metric, of the runs that figures show."""
+    broken: tuple[str, ...]
+    """A sentence for each stored file that cannot be read."""
     tracking_uri: str
     created: datetime
     """In UTC."""
+    of_sweep: Sequence[Picture] = field(default=())
+    """Figures of the searches that the runs are from."""
+
+    @property
+    def objective(self) -> Objective:
+        """By which epochs were selected."""
+        return self.selection.objective
+
+    @property
+    def metric(self) -> str:
+        """The ratio that is tested: the objective, F1 where that is none."""
+        name = self.objective.metric.removeprefix("val/")
+        return name if name in RATIOS else "f1"
 
     @property
     def title(self) -> str:
         """What is compared, in a few words."""
-        return f"Comparison of {len(self.rows)} runs" if len(self.rows) > 1 else "One run"
+        if len(self.rows) == 1:
+            return "One run"
+        runs = f"{len(self.rows)} runs"
+        return f"Comparison of {runs if len(self.strata) == len(self.rows) else f'{len(self.strata)} strata, {runs}'}"
 
     @property
     def sentence(self) -> str:
         """The result in words."""
-        return summary.sentence(self.rows, self.objective)
+        return summary.sentence(self.strata, self.objective, self.questions)
+
+    @property
+    def unfair(self) -> list[str]:
+        """What makes the comparison unfair, a sentence each."""
+        return summary.unfair(self.rows)
 
     @property
     def notes(self) -> list[str]:
-        """Why runs failed, and what makes the comparison unfair or incomplete, a sentence each."""
-        broken = [
+        """What stands for a sweep, why runs failed, and what is missing, a sentence each."""
+        panels = [
             f"{row.label.text}: {path} cannot be read and is left out."
             for row in self.rows
             for path in self.artifacts.get(row.run.id, Artifacts()).unreadable
         ]
-        return [*table.reasons(self.rows), *summary.warnings(self.rows), *broken]
+        uncounted = [row.label.text for row in self.rows if row.run.finished and "best" not in row.tallies]
+        counts = f"Without counts of their tiles, so not in the tests: {summary.listed(uncounted)}."
+        why = "Nothing is tested: a test needs two strata, and one run or one stratum says nothing of another."
+        return [
+            *([why] if self.alone and any(stratum.finished for stratum in self.strata) else []),
+            *self.selection.notes,
+            *table.reasons(self.rows),
+            *self.broken,
+            *panels,
+            *([counts] if uncounted else []),
+        ]
+
+    @property
+    def one_device(self) -> bool:
+        """Whether times may be put in order."""
+        return summary.one_device(self.rows)
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """First of the trained networks, then of the recipes."""
+        return pairs.ask(self.strata, self.metric)
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nothing to compare with."""
+        return sum(bool(stratum.finished) for stratum in self.strata) < 2
 
     @property
     def caption(self) -> str:
         """What the numbers of the table are."""
-        return table.caption(self.objective)
+        return table.caption(self.objective, self.strata)
 
     @property
+    def caption_of_intervals(self) -> str:
+        """What 95 % intervals are of."""
+        return table.of_intervals(self.strata)
+
+    @cached_property
     def columns(self) -> list[Column]:
-        """Of the table."""
-        return table.make_columns(self.rows, self.objective)
+        """Of the table of strata."""
+        return table.strata_columns(self.strata, self.objective, one_device=self.one_device)
 
     @property
     def best_artifacts(self) -> Artifacts:
-        """Of the first row."""
-        return self.artifacts.get(self.rows[0].run.id, Artifacts())
+        """Of the first run of the first stratum."""
+        return self.artifacts.get(self.strata[0].rows[0].run.id, Artifacts())
 
     @cached_property
     def pictures(self) -> list[Picture]:
         """The figures that the stored data allow; none where no run has finished."""
-        return make_pictures(self.rows, self.artifacts, self.objective)
+        return [*make_pictures(self), *self.of_sweep]
 
     def markdown(self) -> str:
-        """The result in words, the table and the notes, as Markdown."""
+        """The result in words, the tables and the notes, as Markdown."""
         escape = table.escape_markdown
-        notes = [f"- {escape(text)}" for text in self.notes]
-        blocks = [escape(self.sentence), "\n".join(notes), table.to_markdown(self.rows, self.columns).rstrip()]
-        return "\n\n".join(block for block in (*blocks, escape(self.caption)) if block) + "\n"
+        notes = [f"- {escape(text)}" for text in (*self.unfair, *self.notes)]
+        blocks = [
+            escape(self.sentence),
+            "\n".join(notes),
+            table.to_markdown(self.columns).rstrip(),
+            escape(self.caption),
+        ]
+        for question in () if self.alone else self.questions:
+            blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
+            if question.pairs:
+                blocks += [table.to_markdown(pairs.columns(question, most=_MOST_PAIRS)).rstrip(), question.summary]
+        return "\n\n".join(block for block in blocks if block) + "\n"
 
     def csv(self) -> str:
-        """Every stored number of the table in full, one line a run."""
-        return table.to_csv(self.rows)
+        """Every stored number in full, one line a run."""
+        return table.runs_csv(self.rows)
 
     def latex(self) -> str:
         """The table for a paper."""
-        below = " ".join([self.sentence, *self.notes])
-        return table.to_latex(self.rows, self.columns, above=self.caption, below=below)
+        below = " ".join([self.sentence, *self.unfair, *self.notes])
+        return table.to_latex(self.columns, above=self.caption, below=below)
 
     def html(self) -> str:
         """A page that stands alone."""
         return page.render(self)
 
     def terminal(self, console: Console) -> None:
-        """Print the result in words, the table and the notes."""
-        console.print(self.sentence, markup=False, highlight=False)
+        """Print the result in words, the tables and the notes."""
+
+        def say(text: str, style: str | None = None) -> None:
+            console.print(text, style=style, markup=False, highlight=False)
+
+        for text in self.unfair:
+            say(text, "bold red")
+        say(self.sentence)
         console.print()
-        table.print_table(console, self.rows, self.columns)
+        table.print_table(console, self.columns, [not stratum.finished for stratum in self.strata])
         console.print()
+        say(self.caption, "dim")
+        for question in () if self.alone else self.questions:
+            console.print()
+            say(f"{question.title}: {RATIOS[question.metric]} at the best epoch", "bold")
+            if 0 < len(question.pairs) <= _MOST_PAIRS_PRINTED:
+                table.print_table(console, pairs.columns(question, short=True))
+            for text in (question.summary if question.pairs else "", question.refused):
+                if text:
+                    say(text)
         for text in self.notes:
-            console.print(text, style="yellow", markup=False, highlight=False)
-        console.print(self.caption, style="dim", markup=False, highlight=False)
+            say(text, "yellow")
 
     def write(self, folder: Path) -> list[Path]:
         """Write the page, the tables and the figures; those of the same name are replaced.
@@ -110,10 +198,20 @@ class Comparison:
         Returns:
             The files written.
         """
-        texts = {"html": self.html(), "md": self.markdown(), "csv": self.csv(), "tex": self.latex()}
-        files = {f"comparison.{ending}": text.encode() for ending, text in texts.items()}
+        files = {name: text.encode() for name, text in self.texts().items()}
         files |= {f"figures/{picture.name}.png": to_png(picture.figure) for picture in self.pictures}
         return write_files(folder, files)
+
+    def texts(self) -> dict[str, str]:
+        """By name, every file but the figures."""
+        return {
+            "comparison.html": self.html(),
+            "comparison.md": self.markdown(),
+            "comparison.csv": self.csv(),
+            "comparison.tex": self.latex(),
+            "strata.csv": table.strata_csv(self.strata),
+            "differences.csv": pairs.to_rows(self.questions),
+        }
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
@@ -133,19 +231,79 @@ def _write_whole(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)  # of a full disk; already renamed when all went well
 
 
-def compare(client: MlflowClient, run_ids: Sequence[str], objective: Objective | None = None) -> Comparison:
-    """Put runs beside each other.
+def compare(
+    client: MlflowClient, names: Sequence[str], objective: Objective | None = None, *, where: str | None = None
+) -> Comparison:
+    """Put runs beside each other, stratum by stratum.
 
     Args:
         client: of the store that holds them.
-        run_ids: ids of runs; the id of a multirun stands for its children. Runs that failed, were killed or still
-            run have a row without numbers.
+        names: of runs, or their ids; that of a multirun stands for its runs. Runs that failed, were killed or still run
+            have a row without numbers.
         objective: where the caller knows it; else that of the first run that stored one.
+        where: MLflow's filter, for runs besides.
 
     Raises:
-        ComparisonError: no id is given, one is unknown, or a multirun has no children.
+        ComparisonError: nothing is asked for or found, or a multirun has no runs.
+        TrackingError: a name is of no run, or of several.
     """
-    objective, runs = read_runs(client, run_ids, objective)
-    rows = table.make_rows(runs, objective)
-    artifacts = {row.run.id: read_artifacts(client, row.run.id) for row in shown(rows)}
-    return Comparison(objective, rows, artifacts, client.tracking_uri, datetime.now(UTC))
+    selection = select(client, names, where, objective)
+    rows, broken = read_rows(client, selection.runs, selection.objective)
+    strata = make_strata(rows, selection.objective)
+    drawn = [stratum.finished for stratum in shown(strata)]
+    return Comparison(
+        selection=selection,
+        rows=rows,
+        strata=strata,
+        artifacts={found[0].run.id: read_artifacts(client, found[0].run) for found in drawn},
+        histories={
+            row.run.id: read_histories(client, row.run, selection.objective) for found in drawn for row in found
+        },
+        broken=tuple(broken),
+        tracking_uri=client.tracking_uri,
+        created=datetime.now(UTC),
+    )
+
+
+def require_comparable(comparison: Comparison, *, unpaired: bool = False) -> None:
+    """Refuse what cannot be tested, of runs that a person has chosen one by one.
+
+    Args:
+        comparison: of them.
+        unpaired: other tiles are allowed.
+
+    Raises:
+        ComparisonError: a run that was named by itself still goes or has stored no counts, or runs were validated on
+            other tiles.
+    """
+    named = [row for row in comparison.rows if row.run.id in comparison.selection.named]
+    for row in named:
+        who = f"Run '{row.run.id}' ({row.run.name})"
+        if row.run.status in ("RUNNING", "SCHEDULED"):
+            raise ComparisonError(
+                f"{who} is still going, so its numbers are not final. Wait for its end, or leave it out; where its "
+                "process was killed, go on with it by ckpt_path=FOLDER/checkpoints/last.ckpt."
+            )
+        if row.run.finished and "best" not in row.tallies:
+            raise ComparisonError(
+                f"{who} has no counts of its tiles (validation/best.npz), which the tests are made of. Train it again: "
+                f"landslide rerun {row.run.id[:8]}; or leave it out."
+            )
+    if not unpaired and not same_tiles(comparison.strata):
+        raise ComparisonError(
+            "The runs were validated on different tiles, or on other landslides in them, so they cannot be paired tile "
+            f"by tile: {_tiles_by_stratum(comparison.strata)}. Name runs of one split, or compare them all the same: "
+            "--unpaired"
+        )
+
+
+def _tiles_by_stratum(strata: Sequence[Stratum]) -> str:
+    groups: dict[object, list[Stratum]] = {}
+    for stratum in strata:
+        for tally in stratum.tallies("best")[:1]:
+            groups.setdefault(tally.ground, []).append(stratum)
+    said = []
+    for group in groups.values():
+        tile_id = group[0].tallies("best")[0].tile_id
+        said.append(f"{summary.listed([each.name for each in group])} on {len(tile_id)} tiles ({tile_id[0]}, ...)")
+    return "; ".join(said)

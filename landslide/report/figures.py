@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +23,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landslide.metrics import THRESHOLD_BIN, ratios
+
+if TYPE_CHECKING:
+    from landslide.report.calibration import Curve, Reliability
+    from landslide.report.statistics import Difference
 
 Series = list[tuple[int, float]]
 """Points of one metric: epoch from 1, value."""
@@ -157,26 +161,27 @@ def curves_figure(history: Mapping[str, Series]) -> Figure:
 
 @styled
 def loss_curves_figure(
-    histories: Mapping[str, Mapping[str, Series]], objective: str, best_epochs: Mapping[str, int]
+    histories: Mapping[str, Sequence[tuple[Mapping[str, Series], int | None]]], objective: str
 ) -> Figure:
     """Losses of each model by epoch, and under them its objective with a dot at the best epoch; shared axes.
 
     Args:
-        histories: by model, then by metric key: ``train/loss``, ``val/loss`` and the objective.
+        histories: by model, of each of its runs: by metric key ``train/loss``, ``val/loss`` and the objective; and the
+            best epoch, None where there is none.
         objective: metric key.
-        best_epochs: by model.
     """
     columns, bands = shape(len(histories))
     figure = Figure(figsize=(max(2.2 * columns, 4), 3.6 * bands + 0.3), layout="constrained")
     axes = figure.subplots(2 * bands, columns, squeeze=False, sharex=True)
     losses, objectives = axes[0::2].flat, axes[1::2].flat
-    for top, bottom, colour, (label, history) in zip(losses, objectives, PALETTE, histories.items(), strict=False):
+    for top, bottom, colour, (label, runs) in zip(losses, objectives, PALETTE, histories.items(), strict=False):
         top.set_title(wrapped(label))
-        _draw(top, history["train/loss"], color=colour, **_TRAINING)
-        _draw(top, history["val/loss"], color=colour, **_VALIDATION)
-        _draw(bottom, history[objective], color=colour, **_VALIDATION)
-        best = best_epochs.get(label)
-        _draw(bottom, [point for point in history[objective] if point[0] == best], color=colour, marker="o")
+        look: dict[str, Any] = {"color": colour, "alpha": 1.0 if len(runs) == 1 else 0.6}
+        for history, best in runs:
+            _draw(top, history["train/loss"], **look, **_TRAINING)
+            _draw(top, history["val/loss"], **look, **_VALIDATION)
+            _draw(bottom, history[objective], **look, **_VALIDATION)
+            _draw(bottom, [point for point in history[objective] if point[0] == best], color=colour, marker="o")
     _share(axes, len(histories), names=("loss", objective))
     handles = [
         Line2D([], [], color=INK, label="training", **_TRAINING),
@@ -267,6 +272,85 @@ def f1_against_time_figure(points: Mapping[str, tuple[float, float]]) -> Figure:
     axis.set_ylabel("F1 at the best epoch")
     axis.grid(alpha=0.2)
     _label_points(axis, {label: (seconds / unit, f1) for label, (seconds, f1) in points.items()})
+    return figure
+
+
+@styled
+def forest_figure(
+    estimates: Mapping[str, tuple[float, float, float]], differences: Sequence[Difference], metric: str
+) -> Figure:
+    """Estimates of each stratum, and differences of pairs, each with its 95 % interval.
+
+    Args:
+        estimates: by stratum: value, low and high end.
+        differences: of pairs; none leaves that panel out. Filled are those that a corrected test tells apart.
+        metric: for people.
+    """
+    lines = max(len(estimates), len(differences))
+    figure = Figure(figsize=(7.4 if differences else 4.6, 0.27 * lines + 1.1), layout="constrained")
+    axes = figure.subplots(1, 2 if differences else 1, squeeze=False)[0]
+    for at, (colour, (value, low, high)) in enumerate(zip(PALETTE, estimates.values(), strict=False)):
+        axes[0].plot((low, high), (at, at), color=colour, linewidth=1.8)
+        axes[0].plot(value, at, "o", color=colour, markersize=5)
+    axes[0].set_yticks(range(len(estimates)), [textwrap.shorten(label, 34, placeholder="…") for label in estimates])
+    axes[0].set_xlabel(f"{metric}, 95 % interval")
+    if differences:
+        for at, pair in enumerate(differences):
+            axes[1].plot((pair.low, pair.high), (at, at), color=INK, linewidth=1.2)
+            face = INK if pair.told_apart else "none"
+            axes[1].plot(pair.difference, at, "s", color=INK, markerfacecolor=face, markersize=4.5)
+        axes[1].axvline(0, color=INK, linewidth=0.8, alpha=0.5)
+        names = [textwrap.shorten(f"{pair.first} - {pair.second}", 40, placeholder="…") for pair in differences]
+        axes[1].set_yticks(range(len(differences)), names)
+        axes[1].set_xlabel(f"difference in {metric}, 95 % interval")
+    for axis in axes:
+        axis.set_ylim(max(len(axis.get_yticks()), 1) - 0.5, -0.5)
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.grid(axis="x", alpha=0.2)
+    return figure
+
+
+@styled
+def precision_recall_figure(curves: Mapping[str, Curve], marks: Mapping[str, Mapping[float, str]]) -> Figure:
+    """Precision against recall over all thresholds.
+
+    Args:
+        curves: by model.
+        marks: by model, thresholds to mark and the marker of each.
+    """
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for colour, (label, curve) in zip(PALETTE, curves.items(), strict=False):
+        axis.plot(curve.recall, curve.precision, color=colour, linewidth=1.6, label=wrapped(label))
+        for threshold, marker in marks[label].items():
+            at = int(np.argmin(np.abs(curve.threshold - threshold)))
+            axis.plot(curve.recall[at], curve.precision[at], marker, color=colour, markersize=6, markerfacecolor="none")
+    axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal")
+    axis.grid(alpha=0.2)
+    axis.legend(loc="lower left")
+    return figure
+
+
+@styled
+def reliability_figure(points: Mapping[str, Reliability]) -> Figure:
+    """Share of landslide pixels against predicted probability, and how many pixels are in each group.
+
+    Args:
+        points: by model.
+    """
+    figure = Figure(figsize=(4.8, 5), layout="constrained")
+    axis, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axis.plot((0, 1), (0, 1), color=INK, linewidth=0.8, alpha=0.5)
+    for colour, (label, found) in zip(PALETTE, points.items(), strict=False):
+        look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3.5, "linewidth": 1.2}
+        axis.plot(found.probability, found.share, label=wrapped(label), **look)
+        below.plot(found.probability, found.pixels, **look)
+    axis.set(ylabel="share that is landslide", xlim=(0, 1), ylim=(0, 1))
+    below.set(xlabel="predicted probability of landslide", ylabel="pixels", yscale="log")
+    for each in (axis, below):
+        each.grid(alpha=0.2)
+    axis.legend(loc="upper left")
     return figure
 
 

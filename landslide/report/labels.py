@@ -1,9 +1,9 @@
-"""Short, unique names for runs that stand side by side: the architecture, and the settings that they do not share."""
+"""Short, unique names for runs and strata that stand side by side: the architecture, and the settings that differ."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -23,8 +23,11 @@ ARCHITECTURES = {
     "segformer": "SegFormer",
     "dpt": "DPT",
 }
-_NOT_SETTINGS = ("arch.name", "ckpt_path", "tracking.")
-_FIRST, _LAST = ("encoder.name", "encoder.weights", "optimizer.lr"), "seed"
+SEED = "seed"
+_NOT_SETTINGS = ("ckpt_path", "tracking.", "data.root", "data.cache_dir", "trainer.threads")
+"""Where a run lies and how it is run; what is in the data and on which device is a tag."""
+_DIGESTS = {"landslide.data_digest": "data", "landslide.split_digest": "split"}
+_FIRST = ("encoder.name", "encoder.weights", "optimizer.lr")
 _MOST_IN_LABEL = 3
 
 
@@ -33,29 +36,79 @@ class Label:
     """What a run is called in tables and figures."""
 
     text: str
-    model: str
-    """The same without the seed: repeats of one model share it."""
+    stratum: str
+    """The same without the seed: runs that differ in their seed alone share it."""
     settings: Mapping[str, str]
     """By param: what this run does not share with all others."""
     described: str
     """The settings in words where the text leaves them out because they are many; else empty."""
 
 
+def setting_key(run: Run) -> Hashable:
+    """What runs of one stratum share: all settings but the seed, the data and the split."""
+    if not run.params:  # it failed before it logged anything
+        return run.id
+    settings = {key: value for key, value in run.params.items() if _is_setting(key) and key != SEED}
+    return frozenset(settings.items()), *(run.tags.get(tag) for tag in _DIGESTS)
+
+
 def label_runs(runs: Sequence[Run]) -> list[Label]:
-    """One label a run, in the order given; no two texts are equal."""
+    """One label a run, in the order given; no two texts are equal.
+
+    Runs of one setting and one seed, such as those of two commits, are of different strata: the first ones of each seed
+    stand together, and so do the second ones.
+    """
     keys = _settings(runs)
+    strata = _strata(runs)
     drafts = [_label(run, keys) for run in runs]
-    common = Counter(draft.text for draft in drafts)
-    return [
-        replace(draft, text=f"{draft.text} {_number(run)}") if common[draft.text] > 1 else draft
-        for run, draft in zip(runs, drafts, strict=True)
-    ]
+    names = _unique({strata[at]: (drafts[at].stratum, run) for at, run in reversed(list(enumerate(runs)))})
+    seeded = len({run.params.get(SEED) for run in runs if run.params}) > 1
+    labels = []
+    for run, draft, stratum in zip(runs, drafts, strata, strict=True):
+        name = names[stratum]
+        text = f"{name}, seed {run.params[SEED]}" if seeded and SEED in run.params else name
+        labels.append(replace(draft, text=text, stratum=name))
+    return labels
+
+
+def _strata(runs: Sequence[Run]) -> list[Hashable]:
+    """For each run what tells its stratum from others."""
+    seen: Counter[Hashable] = Counter()
+    strata: list[Hashable] = []
+    for run in runs:
+        key = setting_key(run)
+        strata.append((key, seen[key, run.params.get(SEED)]))
+        seen[key, run.params.get(SEED)] += 1
+    return strata
+
+
+def _unique(named: Mapping[Hashable, tuple[str, Run]]) -> dict[Hashable, str]:
+    """Names of strata, told apart where they would be the same: by their data, else by their first run."""
+    same: dict[str, list[Run]] = defaultdict(list)
+    for name, run in named.values():
+        same[name].append(run)
+    return {
+        stratum: name if len(same[name]) == 1 else f"{name} {_difference(run, same[name])}"
+        for stratum, (name, run) in named.items()
+    }
+
+
+def _difference(run: Run, among: Sequence[Run]) -> str:
+    for tag, word in _DIGESTS.items():
+        if len({other.tags.get(tag) for other in among}) == len(among):
+            return f"({word} {run.tags.get(tag, 'unknown')[:8]})"
+    trial = run.tags.get("landslide.trial")
+    return (
+        f"#{trial}"
+        if trial and len({other.tags.get("landslide.trial") for other in among}) == len(among)
+        else run.id[:8]
+    )
 
 
 def _settings(runs: Sequence[Run]) -> dict[str, str]:
-    """Params that differ, most telling first, and the short name of each."""
+    """Params that differ, most telling first, and the short name of each; architecture and seed are named anyway."""
     known = [run for run in runs if run.params]
-    keys = sorted({key for run in known for key in run.params if not key.startswith(_NOT_SETTINGS)}, key=_rank)
+    keys = sorted({key for run in known for key in run.params if _is_setting(key)} - {SEED, "arch.name"}, key=_rank)
     differing = [key for key in keys if len({run.params.get(key) for run in known}) > 1 and not _follows(key, known)]
     columns: dict[tuple[str | None, ...], str] = {}
     for key in differing:  # one that is filled in from another, as `scheduler.max_lr` from `optimizer.lr`, says nothing
@@ -74,10 +127,12 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: _last_part(key) if last_parts[_last_part(key)] == 1 else key for key in keys}
 
 
+def _is_setting(key: str) -> bool:
+    return not key.startswith(_NOT_SETTINGS)
+
+
 def _rank(key: str) -> tuple[int, str]:
-    if key in _FIRST:
-        return _FIRST.index(key), key
-    return (len(_FIRST) + 1 if key == _LAST else len(_FIRST)), key
+    return (_FIRST.index(key) if key in _FIRST else len(_FIRST)), key
 
 
 def _follows(key: str, runs: Sequence[Run]) -> bool:
@@ -94,14 +149,15 @@ def _last_part(key: str) -> str:
 
 
 def _label(run: Run, keys: Mapping[str, str]) -> Label:
+    """A draft, whose text may be that of another run too."""
     settings = {key: run.params[key] for key in keys if key in run.params}
     name = run.params.get("arch.name") or run.name or "run"
     model = ARCHITECTURES.get(name, name)
-    words = {key: _words(key, keys[key], value) for key, value in settings.items()}
+    words = [_words(key, keys[key], value) for key, value in settings.items()]
     if len(keys) > _MOST_IN_LABEL:
-        return Label(model, model, settings, ", ".join(words.values()))
-    but_seed = [text for key, text in words.items() if key != _LAST]
-    return Label(", ".join([model, *words.values()]), ", ".join([model, *but_seed]), settings, "")
+        return Label(model, model, settings, ", ".join(words))
+    text = ", ".join([model, *words])
+    return Label(text, text, settings, "")
 
 
 def _words(key: str, short: str, value: str) -> str:
@@ -109,8 +165,3 @@ def _words(key: str, short: str, value: str) -> str:
     with suppress(ValueError):
         value = value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
     return value if key.endswith(".name") else f"{short} {value}"
-
-
-def _number(run: Run) -> str:
-    trial = run.tags.get("landslide.trial")
-    return f"#{trial}" if trial else run.id[:8]

@@ -12,15 +12,19 @@ from markupsafe import Markup
 
 from landslide import __version__
 from landslide.config import without_credentials
+from landslide.report import pairs, table
 from landslide.report.figures import to_png, to_svg
 from landslide.report.pictures import Picture
 from landslide.report.runs import Run
-from landslide.report.table import MISSING, best_texts
+from landslide.report.table import MISSING
 
 if TYPE_CHECKING:
     from landslide.report.comparison import Comparison
     from landslide.report.reproduction import Reproduction
     from landslide.report.sweep import SweepReport
+
+_UI = "http://127.0.0.1:5000"
+"""Of ``landslide ui``."""
 
 _MOST_PIXELS = 2_500_000
 """Of an embedded photographic figure: about 2 MB as PNG."""
@@ -31,8 +35,11 @@ def render(comparison: Comparison) -> str:
     return fill(
         "page.html.j2",
         comparison,
-        columns=[(column, best_texts(column, comparison.rows)) for column in comparison.columns],
         address=lambda run: _address(comparison.tracking_uri, run),
+        served=_is_served(comparison.tracking_uri),
+        unfinished=[not stratum.finished for stratum in comparison.strata],
+        run_columns=table.run_columns(comparison.rows, comparison.objective, one_device=comparison.one_device),
+        questions=[(question, pairs.columns(question)) for question in comparison.questions if not comparison.alone],
         shared=_shared_params(comparison),
         facts=_facts(comparison),
         environment=list(_flat(comparison.best_artifacts.environment or {})),
@@ -69,11 +76,14 @@ def _embedded(picture: Picture) -> Markup:
     return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, picture.description)
 
 
-def _address(tracking_uri: str, run: Run) -> str | None:
-    """The run's page of an MLflow server; None where the store is a database that has no pages."""
-    if not tracking_uri.startswith(("http://", "https://")):
-        return None
-    return f"{without_credentials(tracking_uri).rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.id}"
+def _address(tracking_uri: str, run: Run) -> str:
+    """The run's page of an MLflow server; of a database, where ``landslide ui`` shows it."""
+    server = without_credentials(tracking_uri).rstrip("/") if _is_served(tracking_uri) else _UI
+    return f"{server}/#/experiments/{run.experiment_id}/runs/{run.id}"
+
+
+def _is_served(tracking_uri: str) -> bool:
+    return tracking_uri.startswith(("http://", "https://"))
 
 
 def _shared_params(comparison: Comparison) -> list[tuple[str, str]]:
@@ -85,7 +95,7 @@ def _shared_params(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     """What the best run stored of its origin; what was not stored is left out."""
-    tags = comparison.rows[0].run.tags
+    tags = comparison.strata[0].rows[0].run.tags
     names = ("commit", "dirty", "device", "precision", "data_digest", "split_digest")
     facts = [(name.replace("_", " "), tags[f"landslide.{name}"]) for name in names if f"landslide.{name}" in tags]
     split = comparison.best_artifacts.split or {}

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from landslide.metrics import ratios
-from landslide.report import figures
+from landslide.report import calibration, figures
+from landslide.report.figures import Series
 from landslide.report.runs import Artifacts, Objective
-from landslide.report.summary import duration
-from landslide.report.table import Row
+from landslide.report.strata import RATIOS, Stratum
+from landslide.report.table import clock
+
+if TYPE_CHECKING:
+    from landslide.report.comparison import Comparison
+
+_MOST_PAIRS = 28
+"""In a figure; as many as 8 strata have."""
 
 
 @dataclass(frozen=True)
@@ -29,88 +38,168 @@ class Picture:
     """Whether it holds images, and is smaller as PNG than as SVG."""
 
 
-def shown(rows: Sequence[Row]) -> list[Row]:
-    """The finished runs that figures show: the best ones, as many as can be told apart."""
-    return [row for row in rows if row.run.finished][: figures.MOST_MODELS]
+def shown(strata: Sequence[Stratum]) -> list[Stratum]:
+    """The strata that figures show: the best ones, as many as can be told apart; of each, its finished runs."""
+    return [stratum for stratum in strata if stratum.finished][: figures.MOST_MODELS]
 
 
-def make_pictures(rows: Sequence[Row], artifacts: Mapping[str, Artifacts], objective: Objective) -> list[Picture]:
-    """The figures that the stored data allow.
-
-    Args:
-        rows: of the table, best first.
-        artifacts: by run id, of the rows that :func:`shown` chooses.
-        objective: of the comparison.
-    """
-    best = shown(rows)
-    finished = sum(row.run.finished for row in rows)
-    note = f" The best {len(best)} of {finished} finished runs." if finished > len(best) else ""
+def make_pictures(comparison: Comparison) -> list[Picture]:
+    """The figures that the stored data allow; none where no run has finished."""
+    best = shown(comparison.strata)
+    finished = sum(bool(stratum.finished) for stratum in comparison.strata)
+    note = f" The best {len(best)} of {finished}." if finished > len(best) else ""
     pictures = [
-        _tiles({row.label.text: artifacts[row.run.id].panel for row in best}, note),
-        _matrices({row.label.text: artifacts[row.run.id] for row in best}, note),
-        _curves(best, objective, note),
-        _time(best, note),
+        _forest(comparison, best, note),
+        _tiles(comparison.artifacts, best, note),
+        _matrices(best, note),
+        _precision_recall(best, note),
+        _reliability(best, note),
+        _curves(comparison, best, comparison.objective, note),
+        _time(best, note) if comparison.one_device else None,
     ]
     return [picture for picture in pictures if picture]
 
 
-def _tiles(panels: Mapping[str, figures.Panel | None], note: str) -> Picture | None:
+def _forest(comparison: Comparison, best: Sequence[Stratum], note: str) -> Picture | None:
+    metric = comparison.metric
+    found = {stratum.name: stratum.interval(metric) for stratum in best}
+    estimates = {name: (each.mean, each.low, each.high) for name, each in found.items() if each is not None}
+    if not estimates:
+        return None
+    recipes = comparison.questions[-1]
+    pairs = [pair for pair in recipes.pairs if {pair.first, pair.second} <= estimates.keys()][:_MOST_PAIRS]
+    said = [f"{name} {mean:.4f} ({low:.4f} to {high:.4f})" for name, (mean, low, high) in estimates.items()]
+    differences = (
+        f' Right: the question "{recipes.title}"; filled where told apart after Holm\'s correction.' if pairs else ""
+    )
+    return Picture(
+        "estimates",
+        f"{RATIOS[metric]} with its uncertainty",
+        f"At the best epoch, selected on these tiles. {comparison.caption_of_intervals}{differences}{note}",
+        f"{RATIOS[metric]} and its 95 % interval: {'; '.join(said)}."
+        + "".join(f" {sentence}" for sentence in recipes.sentences if pairs),
+        figures.forest_figure(estimates, pairs, RATIOS[metric]),
+    )
+
+
+def _tiles(artifacts: Mapping[str, Artifacts], best: Sequence[Stratum], note: str) -> Picture | None:
+    panels = {stratum.name: artifacts[stratum.finished[0].run.id].panel for stratum in best}
     there = {label: panel for label, panel in panels.items() if panel is not None and len(panel.tile_id)}
     if not there:
         return None
     rule = next(iter(there.values())).rule
+    seeds = " Of several seeds the first one is shown." if any(len(stratum.finished) > 1 for stratum in best) else ""
     return Picture(
         "tiles",
         "The same tiles, seen by every model",
-        f"F1 of each tile is under its prediction; the table pools the pixels of all validation tiles.{note}",
+        f"F1 of each tile is under its prediction; the table pools the pixels of all validation tiles.{seeds}{note}",
         f"Image, truth and prediction of {', '.join(there)}, with F1 of each tile. {rule}",
         figures.tiles_figure(there),
         photographic=True,
     )
 
 
-def _matrices(artifacts: Mapping[str, Artifacts], note: str) -> Picture | None:
-    counts = {label: found.counts for label, found in artifacts.items() if found.counts is not None}
+def _matrices(best: Sequence[Stratum], note: str) -> Picture | None:
+    found = {stratum.name: stratum.counts("best") for stratum in best}
+    counts = {label: each.sum(axis=(0, 1)) for label, each in found.items() if each is not None}
     if not counts:
         return None
     recalls = [f"{label} finds {ratios(values)['recall']:.1%}" for label, values in counts.items()]
+    seeds = ", all seeds together" if any(len(stratum.finished) > 1 for stratum in best) else ""
     return Picture(
         "confusion_matrices",
         "Confusion matrices",
-        f"Pixels of all validation tiles at the best epoch, and their share of the true class (the row).{note}",
+        f"Pixels of all validation tiles at the best epoch{seeds}, and their share of the true class (the row).{note}",
         f"Confusion matrices. Of the landslide pixels, {', '.join(recalls)}.",
         figures.confusion_matrices_figure(counts),
     )
 
 
-def _curves(rows: Sequence[Row], objective: Objective, note: str) -> Picture | None:
-    histories = {row.label.text: row.run.history for row in rows}
-    if not any(series for history in histories.values() for series in history.values()):
+def _precision_recall(best: Sequence[Stratum], note: str) -> Picture | None:
+    found = {stratum: stratum.histogram for stratum in best}
+    there = {stratum: each for stratum, each in found.items() if each is not None and each[1].any()}
+    if not there:
         return None
-    best = {row.label.text: int(row.numbers["best_epoch"]) for row in rows if "best_epoch" in row.numbers}
-    epochs = [f"{label} is best at epoch {epoch}" for label, epoch in best.items()]
+    chosen = {stratum: calibration.best_threshold(each)[0] for stratum, each in there.items()}
+    said = [
+        f"{stratum.name}: area {stratum.mean('average_precision'):.4f}, best threshold {chosen[stratum]:.3f}"
+        for stratum in there
+    ]
     return Picture(
-        "loss_curves",
-        "Loss and objective by epoch",
-        f"Dashed: training loss. Solid: validation. The dot is the best epoch. Scales are shared.{note}",
-        f"Curves of the losses and of {objective.metric} by epoch. {', '.join(epochs)}.",
-        figures.loss_curves_figure(histories, objective.metric, best),
+        "precision_recall",
+        "Precision and recall at every threshold",
+        "Pixels of all validation tiles and seeds at the best epoch. Circle: threshold 0.5. Square: the threshold with "
+        f"the highest F1, selected on these tiles.{note}",
+        f"Precision-recall curves. {'; '.join(said)}.",
+        figures.precision_recall_figure(
+            {stratum.name: calibration.pr_curve(each) for stratum, each in there.items()},
+            {stratum.name: {0.5: "o", chosen[stratum]: "s"} for stratum in there},
+        ),
     )
 
 
-def _time(rows: Sequence[Row], note: str) -> Picture | None:
+def _reliability(best: Sequence[Stratum], note: str) -> Picture | None:
+    found = {stratum: stratum.histogram for stratum in best}
+    there = {stratum: each for stratum, each in found.items() if each is not None and each.any()}
+    if not there:
+        return None
+    said = []
+    for stratum, histogram in there.items():
+        temperature = calibration.best_temperature(histogram)
+        after = ""
+        if np.isfinite(temperature):
+            error = calibration.expected_calibration_error(histogram, temperature)
+            after = f", {error:.4f} after logits are divided by {temperature:.2f} (selected on these tiles)"
+        said.append(f"{stratum.name} {calibration.expected_calibration_error(histogram):.4f}{after}")
+    return Picture(
+        "reliability",
+        "How far a probability can be taken at its word",
+        f"On the diagonal, what is called landslide with probability p is landslide in a share p. Expected calibration "
+        f"error: {'; '.join(said)}.{note}",
+        f"Reliability diagram. Expected calibration error: {'; '.join(said)}.",
+        figures.reliability_figure({each.name: calibration.reliability(found) for each, found in there.items()}),
+    )
+
+
+def _curves(comparison: Comparison, best: Sequence[Stratum], objective: Objective, note: str) -> Picture | None:
+    histories: dict[str, list[tuple[Mapping[str, Series], int | None]]] = {
+        stratum.name: [
+            (comparison.histories[row.run.id], int(row.numbers["best_epoch"]) if "best_epoch" in row.numbers else None)
+            for row in stratum.finished
+        ]
+        for stratum in best
+    }
+    if not any(series for runs in histories.values() for history, _ in runs for series in history.values()):
+        return None
+    epochs = [
+        f"{label} is best at epoch {', '.join(str(epoch) for _, epoch in runs if epoch is not None)}"
+        for label, runs in histories.items()
+        if any(epoch is not None for _, epoch in runs)
+    ]
+    each = " A line is a seed." if any(len(runs) > 1 for runs in histories.values()) else ""
+    return Picture(
+        "loss_curves",
+        "Loss and objective by epoch",
+        f"Dashed: training loss. Solid: validation. The dot is the best epoch.{each} Scales are shared.{note}",
+        f"Curves of the losses and of {objective.metric} by epoch. {'; '.join(epochs)}.",
+        figures.loss_curves_figure(histories, objective.metric),
+    )
+
+
+def _time(best: Sequence[Stratum], note: str) -> Picture | None:
     points = {
-        row.label.text: (row.numbers["time_s"], row.numbers["f1"])
-        for row in rows
-        if {"time_s", "f1"} <= set(row.numbers)
+        stratum.name: (seconds, f1)
+        for stratum in best
+        if (seconds := stratum.mean("time_s")) is not None and (f1 := stratum.mean("f1")) is not None
     }
     if not points:
         return None
-    said = [f"{label}: F1 {f1:.4f} in {duration(seconds)}" for label, (seconds, f1) in points.items()]
+    said = [f"{label}: F1 {f1:.4f} in {clock(seconds)} min:s" for label, (seconds, f1) in points.items()]
+    means = " Means over seeds." if any(len(stratum.finished) > 1 for stratum in best) else ""
     return Picture(
         "f1_against_time",
         "F1 against training time",
-        f"Up and to the left is better.{note}",
+        f"Up and to the left is better.{means}{note}",
         f"F1 at the best epoch against training time. {'; '.join(said)}.",
         figures.f1_against_time_figure(points),
     )

@@ -6,24 +6,32 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.uri import is_local_uri
 
-from landslide.config import without_credentials
 from landslide.errors import ComparisonError
+from landslide.metrics import BINS, COUNTS
 from landslide.report.figures import Panel, Series
 
-_UNKNOWN_RUN = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+Epoch = Literal["best", "last"]
+EPOCHS: tuple[Epoch, ...] = ("best", "last")
+"""Of which a run stores what it validated; the best one was selected on the tiles that it is measured on."""
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError)
+"""What a file raises that was cut off while it was written, or that somebody else wrote."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,9 @@ class Run:
     tags: dict[str, str]
     metrics: dict[str, float]
     """Last value of every metric; only finite ones."""
-    history: dict[str, Series]
-    """``train/loss``, ``val/loss``, ``time/images_per_s`` and the objective, by epoch; empty where never logged."""
+    artifact_uri: str
+    started: int
+    """POSIX milliseconds."""
 
     @property
     def finished(self) -> bool:
@@ -60,18 +69,29 @@ class Run:
         """Why it failed, in one line; empty where no reason was stored."""
         return " ".join(self.tags.get("landslide.failure", "").split())
 
-    def score(self, objective: Objective) -> float | None:
-        """The objective at the best epoch; None for an unfinished run, or where it was never defined."""
-        best = self.metrics.get("best/epoch")
-        return dict(self.history[objective.metric]).get(int(best)) if self.finished and best is not None else None
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation of a run, tile by tile, tiles ordered by name."""
+
+    tile_id: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    """``(tiles, 4)``: TP, FP, FN, TN pixels at a probability of 0.5."""
+    histograms: npt.NDArray[np.int64]
+    """``(tiles, 2, 256)``: pixels by true class (background, landslide) and bin of probability."""
+    height_px: npt.NDArray[np.int64]
+    """``(tiles,)``, as in the file."""
+    width_px: npt.NDArray[np.int64]
+    gsd_m: npt.NDArray[np.float64]
+    """``(tiles,)``: ground sampling distance at native size; NaN where it is not known."""
+    epoch: int
+    """1 is the first."""
 
 
 @dataclass(frozen=True)
 class Artifacts:
     """What the pictures and the footer need of a run's files; None or empty where a file is not there."""
 
-    counts: npt.NDArray[np.int64] | None = None
-    """``(4,)``: TP, FP, FN, TN pixels at the best epoch, pooled over the validation tiles."""
     panel: Panel | None = None
     split: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
@@ -79,93 +99,20 @@ class Artifacts:
     """Files that are there but cannot be read, such as those of a run that was killed while writing."""
 
 
-def read_runs(
-    client: MlflowClient, run_ids: Sequence[str], objective: Objective | None = None
-) -> tuple[Objective, list[Run]]:
-    """Read the runs, a multirun standing for its children by trial number.
-
-    Args:
-        client: of the store that holds them.
-        run_ids: ids of runs or multiruns; one that is named twice counts once.
-        objective: where the caller knows it, since runs that failed early have stored none.
-
-    Returns:
-        The objective of the first run that stored one, and the runs in the order asked for.
+def objective_of(runs: Iterable[Run]) -> Objective:
+    """The objective of the first run that stored one.
 
     Raises:
-        ComparisonError: an id is unknown, a multirun has no children, or no run was logged by landslide.
+        ComparisonError: where none did.
     """
-    stored = {run.info.run_id: run for run_id in run_ids for run in _expand(client, run_id)}
-    if not stored:
-        raise ComparisonError("No run to compare: name at least one run id, or the id of a multirun.")
-    objective = objective or _objective(stored.values())
-    return objective, [_read(client, run, objective) for run in stored.values()]
-
-
-def read_artifacts(client: MlflowClient, run_id: str) -> Artifacts:
-    """Read the files of one run; those that are missing or broken leave their field empty."""
-    there = {item.path for folder in ("", "validation") for item in client.list_artifacts(run_id, folder)}
-    found: dict[str, Any] = {}
-    unreadable = []
-    with TemporaryDirectory() as scratch:
-        for field, (path, read) in _READERS.items():
-            if path not in there:
-                continue
-            try:
-                found[field] = read(Path(client.download_artifacts(run_id, path, scratch)))
-            except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
-                unreadable.append(path)
-    return Artifacts(**found, unreadable=tuple(unreadable))
-
-
-def _expand(client: MlflowClient, run_id: str) -> list[MlflowRun]:
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in _UNKNOWN_RUN:
-            raise
-        raise ComparisonError(
-            f"Run '{run_id}' is not in {without_credentials(client.tracking_uri)}. "
-            "Give the id of a run or multirun of this store; `landslide ui` shows them."
-        ) from error
-    if run.data.tags.get("landslide.kind") != "multirun":
-        return [run]
-    children = _children(client, run)
-    if not children:
-        raise ComparisonError(f"Multirun '{run_id}' has no runs yet: wait for its first one, or name other runs.")
-    return children
-
-
-def _children(client: MlflowClient, parent: MlflowRun) -> list[MlflowRun]:
-    children: list[MlflowRun] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [parent.info.experiment_id],
-            filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'",
-            page_token=token,
-        )
-        children += page
-        token = page.token
-        if not token:
-            break
-    return sorted(children, key=lambda run: (_trial(run), run.info.start_time))
-
-
-def _trial(run: MlflowRun) -> float:
-    number = run.data.tags.get("landslide.trial", "")
-    return int(number) if number.isdigit() else math.inf
-
-
-def _objective(runs: Iterable[MlflowRun]) -> Objective:
     for run in runs:
-        if metric := run.data.params.get("objective.metric"):
-            return Objective(metric, maximize=run.data.params.get("objective.direction") == "maximize")
+        if metric := run.params.get("objective.metric"):
+            return Objective(metric, maximize=run.params.get("objective.direction") == "maximize")
     raise ComparisonError("None of the runs has a param 'objective.metric': name runs that landslide has logged.")
 
 
-def _read(client: MlflowClient, run: MlflowRun, objective: Objective) -> Run:
-    keys = {"train/loss", "val/loss", "time/images_per_s", objective.metric}
+def read_run(run: MlflowRun) -> Run:
+    """What MLflow's own object says, without the numbers that are none."""
     return Run(
         id=run.info.run_id,
         experiment_id=run.info.experiment_id,
@@ -174,21 +121,116 @@ def _read(client: MlflowClient, run: MlflowRun, objective: Objective) -> Run:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         metrics={key: value for key, value in run.data.metrics.items() if math.isfinite(value)},
-        history={key: _series(client, run, key) for key in keys},
+        artifact_uri=run.info.artifact_uri,
+        started=run.info.start_time or 0,
     )
 
 
-def _series(client: MlflowClient, run: MlflowRun, key: str) -> Series:
-    """Points by epoch; where a resumed run logged an epoch twice, the later point counts."""
-    if key not in run.data.metrics:
+def read_series(client: MlflowClient, run: Run, key: str) -> Series:
+    """A metric by epoch; where a resumed run logged an epoch twice, the later point counts. Empty if never logged."""
+    if key not in run.metrics:
         return []
-    points = sorted(client.get_metric_history(run.info.run_id, key), key=lambda point: point.timestamp)
+    points = sorted(client.get_metric_history(run.id, key), key=lambda point: point.timestamp)
     return sorted({point.step: point.value for point in points if math.isfinite(point.value)}.items())
 
 
-def _read_counts(path: Path) -> npt.NDArray[np.int64]:
+def read_score(client: MlflowClient, run: Run, objective: Objective) -> float | None:
+    """The objective at the best epoch; None for an unfinished run, or where it was never defined."""
+    if not run.finished:
+        return None
+    summary = f"best/{objective.metric.removeprefix('val/')}"
+    if summary in run.metrics:
+        return run.metrics[summary]
+    best = run.metrics.get("best/epoch")
+    return None if best is None else dict(read_series(client, run, objective.metric)).get(int(best))
+
+
+def read_histories(client: MlflowClient, run: Run, objective: Objective) -> Mapping[str, Series]:
+    """``train/loss``, ``val/loss`` and the objective by epoch; empty where never logged."""
+    return {key: read_series(client, run, key) for key in ("train/loss", "val/loss", objective.metric)}
+
+
+def read_validation(client: MlflowClient, run: Run, which: Epoch = "best") -> Validation | None:
+    """The validation of the best or the last epoch.
+
+    Args:
+        client: of the store that holds the run.
+        run: from :func:`read_run`.
+        which: of the two that a run stores.
+
+    Returns:
+        None where the run has none.
+
+    Raises:
+        ComparisonError: where the file cannot be read, or is not what a run writes.
+    """
+    path = f"validation/{which}.npz"
+    with _local(client, run, path) as file:
+        try:
+            return None if file is None else _read_validation(file)
+        except _BROKEN as error:
+            raise ComparisonError(f"Run '{run.id}': {path} cannot be read ({error}).") from error
+
+
+def read_artifacts(client: MlflowClient, run: Run) -> Artifacts:
+    """Read the small files of one run; those that are missing or broken leave their field empty."""
+    found: dict[str, Any] = {}
+    unreadable = []
+    for field, (path, read) in _READERS.items():
+        with _local(client, run, path) as file:
+            if file is None:
+                continue
+            try:
+                found[field] = read(file)
+            except _BROKEN:
+                unreadable.append(path)
+    return Artifacts(**found, unreadable=tuple(unreadable))
+
+
+@contextmanager
+def _local(client: MlflowClient, run: Run, path: str) -> Iterator[Path | None]:
+    """An artifact as a file: where it lies if that is on this machine, else a copy for as long as it is needed."""
+    repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
+    if is_local_uri(run.artifact_uri, is_tracking_or_registry_uri=False):
+        try:
+            found = repository.download_artifacts(path)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            found = None
+        yield None if found is None else Path(found)
+    elif path not in {item.path for item in repository.list_artifacts(path.rpartition("/")[0] or None)}:
+        yield None
+    else:
+        with TemporaryDirectory() as scratch:
+            yield Path(repository.download_artifacts(path, scratch))
+
+
+def _read_validation(path: Path) -> Validation:
     with np.load(path, allow_pickle=False) as stored:
-        return np.asarray(stored["counts"].sum(axis=0), dtype=np.int64)
+        arrays = {key: stored[key] for key in _OF_TILES}
+        epoch = int(stored["epoch"])
+    names = [str(name) for name in arrays["tile_id"]]
+    for key, shape in _OF_TILES.items():
+        if arrays[key].shape != (len(names), *shape):
+            raise ValueError(f"{key} is of shape {arrays[key].shape} and not {(len(names), *shape)}")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return Validation(
+        tile_id=tuple(names[at] for at in order),
+        **{key: arrays[key][order] for key in _OF_TILES if key != "tile_id"},
+        epoch=epoch,
+    )
+
+
+_OF_TILES: dict[str, tuple[int, ...]] = {
+    "tile_id": (),
+    "counts": (len(COUNTS),),
+    "histograms": (2, BINS),
+    "height_px": (),
+    "width_px": (),
+    "gsd_m": (),
+}
+"""Arrays of a validation, and their shape after the tiles."""
 
 
 def _read_panel(path: Path) -> Panel:
@@ -207,7 +249,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 _READERS = {
-    "counts": ("validation/best.npz", _read_counts),
     "panel": ("validation/panel.npz", _read_panel),
     "split": ("split.json", _read_json),
     "environment": ("environment.json", _read_json),

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from statistics import mean, stdev
 
+from landslide.report.labels import ARCHITECTURES
+from landslide.report.pairs import Question
 from landslide.report.runs import Objective, Run
-from landslide.report.table import RATIOS, Row
+from landslide.report.strata import RATIOS, Row, Stratum
+
+
+def _budget(run: Run) -> str | None:
+    epochs = run.params.get("trainer.max_epochs")
+    return f"{epochs}, pruned" if "landslide.pruned" in run.tags else epochs
+
 
 _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
-    "device": (lambda run: run.tags.get("landslide.device"), "times and images/s cannot be compared"),
+    "device": (lambda run: run.tags.get("landslide.device"), "times and images/s are shown and not ranked"),
     "precision": (lambda run: run.tags.get("landslide.precision"), "neither times nor last digits can be compared"),
     "data": (lambda run: _short(run.tags.get("landslide.data_digest")), "they saw different images or masks"),
     "split": (lambda run: _short(run.tags.get("landslide.split_digest")), "their tiles are not the same"),
-    "number of epochs": (lambda run: run.params.get("trainer.max_epochs"), "some were trained for longer"),
+    "number of epochs": (_budget, "some were trained for longer"),
     "commit": (lambda run: _short(run.tags.get("landslide.commit")), "the code may have changed between them"),
     "objective": (lambda run: run.params.get("objective.metric"), "their best epochs were chosen by different metrics"),
 }
 """What must be the same for a fair comparison: how to read it, and what follows where it is not."""
 
+_UNREPEATABLE = ("pspnet", "fpn", "upernet")
+"""Architectures that resize or pool in a way whose backward pass PyTorch sums in no fixed order on CUDA."""
+
 _MOST_NAMED = 4
 
 
-def sentence(rows: Sequence[Row], objective: Objective) -> str:
+def sentence(strata: Sequence[Stratum], objective: Objective, questions: Sequence[Question]) -> str:
     """What came out, how far that can be trusted, and how many runs are missing from it."""
-    ranked = [row for row in rows if row.score is not None]
-    parts = [_result(ranked, objective), _trust(ranked, objective), _unfinished(rows)]
+    ranked = [stratum for stratum in strata if stratum.score is not None]
+    parts = [_result(ranked, objective), _trust(ranked, questions), _unfinished(strata)]
     return " ".join(part for part in parts if part)
 
 
-def warnings(rows: Sequence[Row]) -> list[str]:
+def unfair(rows: Sequence[Row]) -> list[str]:
     """A sentence for each thing that the finished runs do not share and that makes comparing them unfair."""
     finished = [row for row in rows if row.run.finished]
     found = []
@@ -41,7 +51,18 @@ def warnings(rows: Sequence[Row]) -> list[str]:
             found.append(f"The runs differ in {name}: {consequence}. {named}.")
     if changed := [row for row in finished if row.run.tags.get("landslide.dirty", "").lower() == "true"]:
         found.append(f"Trained with uncommitted changes, so the commit does not say all: {_names(changed)}.")
+    if unsure := [row for row in finished if row.run.params.get("arch.name") in _UNREPEATABLE and _on_gpu(row.run)]:
+        named = ", ".join(sorted({ARCHITECTURES[row.run.params["arch.name"]] for row in unsure}))
+        found.append(
+            f"{named} on a GPU: their backward pass has no deterministic form on CUDA, so the same seed does not give "
+            "the same numbers again."
+        )
     return found
+
+
+def one_device(rows: Sequence[Row]) -> bool:
+    """Whether times of the finished runs may be put in order."""
+    return len({row.run.tags.get("landslide.device") for row in rows if row.run.finished}) <= 1
 
 
 def metric_name(key: str) -> str:
@@ -56,44 +77,44 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _result(ranked: Sequence[Row], objective: Objective) -> str:
+def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
     if not ranked:
         return "No run has finished yet."
     first, *others = ranked
     name = metric_name(objective.metric)
-    time = f", after {duration(first.numbers['time_s'])}" if "time_s" in first.numbers else ""
+    seconds = first.mean("time_s")
+    time = f", after {duration(seconds)}" if seconds is not None else ""
     if not others:
-        return f"{first.label.text} reached {name} {first.score:.4f}{time}; no other finished run stands beside it."
+        among = f"in the mean of {len(first.finished)} runs " if len(first.finished) > 1 else ""
+        return (
+            f"{first.name} reached {name} {first.score:.4f} {among}".rstrip()
+            + f"{time}; no other finished {'stratum' if among else 'run'} stands beside it."
+        )
     order = "highest" if objective.maximize else "lowest"
-    second = f"{others[0].label.text} follows with {others[0].score:.4f}"
-    return f"{first.label.text} has the {order} {name}, {first.score:.4f}{time}; {second}."
+    mean = "mean " if any(len(stratum.finished) > 1 for stratum in ranked) else ""
+    second = f"{others[0].name} follows with {others[0].score:.4f}"
+    return f"{first.name} has the {order} {mean}{name}, {first.score:.4f}{time}; {second}."
 
 
-def _trust(ranked: Sequence[Row], objective: Objective) -> str:
-    """Repeats with other seeds as mean and standard deviation, or that there are none."""
-    scores: dict[tuple[str, ...], list[float]] = {}
-    names = {}
-    for row in ranked:
-        settings = {key: value for key, value in row.label.settings.items() if key != "seed"}
-        key = (row.label.model, *settings.values())
-        names[key] = row.label.model
-        scores.setdefault(key, []).append(row.score or 0.0)
+def _trust(ranked: Sequence[Stratum], questions: Sequence[Question]) -> str:
+    """What the test over seeds says of the first pair, or that there is none."""
     if len(ranked) < 2:
         return ""
-    repeated = {key: values for key, values in scores.items() if len(values) > 1}
-    if not repeated:
+    if all(len(stratum.finished) == 1 for stratum in ranked):
         return "Each was trained once: the order may be chance, because the seed alone moves these numbers."
-    order = sorted(repeated, key=lambda key: mean(repeated[key]), reverse=objective.maximize)
-    means = [
-        f"{names[key]} {mean(repeated[key]):.4f} (SD {stdev(repeated[key]):.4f}, {len(repeated[key])} runs)"
-        for key in order
-    ]
-    return f"Mean over seeds: {listed(means)}."
+    recipes = questions[-1]
+    return recipes.sentences[0] if recipes.pairs else recipes.refused
 
 
-def _unfinished(rows: Sequence[Row]) -> str:
-    states = Counter(row.run.status.lower() for row in rows if not row.run.finished)
+def _unfinished(strata: Sequence[Stratum]) -> str:
+    states = Counter(row.run.status.lower() for stratum in strata for row in stratum.rows if not row.run.finished)
     return f"Not finished: {', '.join(f'{count} {state}' for state, count in states.items())}." if states else ""
+
+
+def _on_gpu(run: Run) -> bool:
+    """A CPU's name ends with its threads, and PyTorch says ``Apple GPU`` for Metal, which is no CUDA."""
+    device = run.tags.get("landslide.device", "")
+    return bool(device) and "thread" not in device and device != "Apple GPU"
 
 
 def _who(rows: Sequence[Row], read: Callable[[Run], str | None], value: str) -> str:

@@ -18,7 +18,7 @@ from landslide.report.labels import ARCHITECTURES
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
-from landslide.report.table import MISSING, escape_markdown
+from landslide.report.table import MISSING, clock, escape_markdown
 
 SETTING = "Tuned setting"
 _WIDE = ("Run", SETTING, "Repeats", "Difference", "SD", "Running", "Failed")
@@ -145,12 +145,6 @@ def value_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def clock(seconds: float) -> str:
-    """``10:12`` of 612 seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def to_csv(strata: Sequence[Stratum], parameters: Sequence[Parameter], against: Sequence[str]) -> str:

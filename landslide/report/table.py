@@ -1,113 +1,153 @@
-"""The table of a comparison, one row a run, and its forms: Markdown, CSV, LaTeX and the terminal."""
+"""The tables of a comparison, a row a stratum or a row a run, and their forms: Markdown, CSV, LaTeX, terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from landslide.report.labels import Label, label_runs
+from landslide.report.labels import SEED
 from landslide.report.runs import Objective, Run
+from landslide.report.strata import NUMBERS, RATIOS, SELECTED, Row, Stratum
 
 MISSING = "\N{EN DASH}"
-RATIOS = {"accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1", "iou": "IoU"}
+MARK = "\N{DAGGER}"
+"""Of a heading over what was selected on the tiles that it is measured on."""
 
-_STORED = {key: f"best/{key}" for key in RATIOS} | {
-    "f1_last": "last/f1",
-    "best_epoch": "best/epoch",
-    "time_s": "time/fit_s",
-    "parameters": "model/parameters",
-    "gflops": "model/gflops",
-}
-"""By key of the CSV file: the metric that holds it."""
+_MACHINE_BOUND = frozenset({"time_s", "time_to_best_s", "images_per_s", "memory_mb"})
+"""Numbers that say something of the device."""
 
-_NUMBERS = ("objective", *_STORED, "epochs", "images_per_s")
-_WIDE = ("run", "settings", "gflops", "parameters", "images_per_s", "f1_last", "accuracy", "epoch", "iou")
+_WIDE = ("runs", "settings", "gflops", "parameters", "images_per_s", "accuracy", "epoch", "iou", "precision", "recall")
+_WIDER = ("time_s", "seeds", "f1_last", "f1_interval")
 """Columns that a narrow terminal goes without, in this order."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One run of the table."""
+class Cell:
+    """One field of a table."""
 
-    run: Run
-    label: Label
-    score: float | None
-    """The objective at the best epoch; None where the run has not finished."""
-    numbers: Mapping[str, float]
-    """By key of the CSV file; what was not stored is not in it."""
+    text: str
+    value: float | None = None
+    """By which it is sorted; None sorts by the text."""
+    best: bool = False
+    """Whether it is the best of its column."""
+    runs: tuple[Run, ...] = ()
+    """That it is a number of, or that it names."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, the text of a cell, and whether a larger or a smaller number is better."""
+    """One column: a heading over cells."""
 
     key: str
     heading: str
-    text: Callable[[Row], str]
-    larger_is_better: bool | None = None
+    cells: tuple[Cell, ...]
     numeric: bool = True
+    page_only: bool = False
+    """Whether it is left out where there is little room: on paper and in the terminal."""
+    rankable: bool = True
+    """Whether its cells may be put in order."""
 
 
-def make_rows(runs: Sequence[Run], objective: Objective) -> tuple[Row, ...]:
-    """Rows, best objective first; what has not finished comes last, in the order given."""
-    labels = label_runs(runs)
-    rows = [
-        Row(run, label, run.score(objective), _numbers(run, objective)) for run, label in zip(runs, labels, strict=True)
-    ]
-    sign = -1 if objective.maximize else 1
-    return tuple(sorted(rows, key=lambda row: (not row.run.finished, row.score is None, sign * (row.score or 0))))
+@dataclass(frozen=True)
+class _Number:
+    """How a number is shown."""
+
+    key: str
+    heading: str
+    text: Callable[[float], str]
+    larger_is_better: bool | None = None
+    page_only: bool = False
 
 
-def make_columns(rows: Sequence[Row], objective: Objective) -> list[Column]:
-    """The columns that these rows need."""
-    columns = [Column("model", "Model", lambda row: row.label.text, numeric=False)]
-    if any(row.label.described for row in rows):
-        columns.append(Column("settings", "Settings", lambda row: row.label.described, numeric=False))
-    if objective.metric.removeprefix("val/") not in RATIOS:
-        columns.append(_number("objective", objective.metric, "{:.4f}", larger_is_better=objective.maximize))
-    columns += [_number(key, heading, "{:.4f}", larger_is_better=True) for key, heading in RATIOS.items()]
-    columns += [
-        _number("f1_last", "F1, last epoch", "{:.4f}", larger_is_better=True),
-        Column("epoch", "Best epoch", _epochs),
-        Column("time_s", "Time (min:s)", _time, larger_is_better=False),
-        _number("images_per_s", "Images/s", "{:.1f}", larger_is_better=True),
-        Column("parameters", "Parameters (M)", _millions),
-        _number("gflops", "GFLOPs", "{:.1f}"),
-        Column("status", "Status", lambda row: row.run.status.lower(), numeric=False),
-        Column("run", "Run", lambda row: f"{row.run.name} {row.run.id[:8]}", numeric=False),
-    ]
-    return columns
+def _fixed(digits: int) -> Callable[[float], str]:
+    return f"{{:.{digits}f}}".format
 
 
-def best_texts(column: Column, rows: Sequence[Row]) -> set[str]:
-    """The text of the best number in a column; empty where nothing is better or worse, or nothing to compare with.
+def clock(seconds: float) -> str:
+    """``10:12`` of 612 seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
-    As text, so that two numbers that look the same are both the best.
+
+_SHOWN = (
+    *(_Number(key, heading, _fixed(4), larger_is_better=True) for key, heading in RATIOS.items()),
+    _Number("f1_last", "F1, last epoch", _fixed(4), larger_is_better=True),
+    _Number("average_precision", "PR area", _fixed(4), larger_is_better=True, page_only=True),
+    _Number("ece", "ECE", _fixed(4), larger_is_better=False, page_only=True),
+    _Number("threshold", "Threshold", _fixed(3), page_only=True),
+    _Number("f1_at_threshold", "F1 at threshold", _fixed(4), larger_is_better=True, page_only=True),
+    _Number("temperature", "Temperature", _fixed(2), page_only=True),
+    _Number("time_s", "Time (min:s)", clock, larger_is_better=False),
+    _Number("time_to_best_s", "To best epoch (min:s)", clock, larger_is_better=False, page_only=True),
+    _Number("images_per_s", "Images/s", _fixed(1), larger_is_better=True),
+    _Number("memory_mb", "Memory (MB)", _fixed(0), larger_is_better=False, page_only=True),
+    _Number("parameters", "Parameters (M)", lambda value: f"{value / 1e6:.2f}"),
+    _Number("gflops", "GFLOPs", _fixed(1)),
+)
+_INTERVALS = ("f1", "f1_last")
+
+
+def strata_columns(strata: Sequence[Stratum], objective: Objective, *, one_device: bool) -> list[Column]:
+    """The table of strata.
+
+    Args:
+        strata: best first.
+        objective: of the comparison.
+        one_device: whether all were trained on the same; else times are shown and not ranked.
     """
-    known = [row for row in rows if column.key in row.numbers]
-    if column.larger_is_better is None or len(known) < 2:
-        return set()
-    choose = max if column.larger_is_better else min
-    return {column.text(choose(known, key=lambda row: row.numbers[column.key]))}
+    runs = [tuple(row.run for row in stratum.rows) for stratum in strata]
+    columns = [_words("model", "Model", [stratum.name for stratum in strata])]
+    if any(stratum.described for stratum in strata):
+        columns.append(_words("settings", "Settings", [stratum.described for stratum in strata]))
+    for number in _numbers(objective):
+        rankable = one_device or number.key not in _MACHINE_BOUND
+        columns.append(_ranked(number, [_mean_cell(stratum, number) for stratum in strata], rankable))
+        if number.key in _INTERVALS:
+            columns.append(_interval_column(number, strata))
+    columns.insert(_position(columns, "time_s"), _epoch_column(strata))
+    if any(len(stratum.rows) > 1 for stratum in strata):
+        seeds = [Cell(str(len(stratum.finished)), len(stratum.finished)) for stratum in strata]
+        columns.append(Column("seeds", "Seeds", tuple(seeds)))
+    columns.append(_words("status", "Status", [stratum.status for stratum in strata]))
+    named = [Cell(_run_names(stratum), runs=those) for stratum, those in zip(strata, runs, strict=True)]
+    return [*columns, Column("runs", "Runs", tuple(named), numeric=False)]
 
 
-def caption(objective: Objective) -> str:
+def run_columns(rows: Sequence[Row], objective: Objective, *, one_device: bool) -> list[Column]:
+    """The table of runs, for the page."""
+    columns = [_words("model", "Run", [row.label.text for row in rows])]
+    for number in _numbers(objective):
+        cells = [_cell(number, row.numbers.get(number.key), (row.run,)) for row in rows]
+        columns.append(_ranked(number, cells, one_device or number.key not in _MACHINE_BOUND))
+    columns.append(_words("status", "Status", [row.run.status.lower() for row in rows]))
+    return [*columns, Column("runs", "MLflow run", tuple(Cell(row.run.name, runs=(row.run,)) for row in rows), False)]
+
+
+def caption(objective: Objective, strata: Sequence[Stratum]) -> str:
     """What the numbers are: said under every table."""
+    several = any(len(stratum.finished) > 1 for stratum in strata)
+    over = "Mean \N{PLUS-MINUS SIGN} standard deviation over seeds. " if several else ""
+    said = f"{of_intervals(strata)} " if any(stratum.interval("f1") for stratum in strata) else ""
     return (
-        f"Accuracy to IoU at the best epoch by {objective.metric}, selected on these validation tiles, "
-        "so they flatter. Pixels are pooled over tiles; F1, IoU, precision and recall are of the landslide class. "
-        "Time is training with validation; images/s is the median over epochs; "
+        f"{MARK} At the best epoch by {objective.metric}, selected on these tiles, so it flatters; the last epoch is "
+        f"not selected. {over}{said}Pixels are pooled over tiles; F1, IoU, precision and recall are of the landslide "
+        "class. Time is training with validation; images/s is the median over epochs; "
         "GFLOPs are one forward pass of one image, 2 x multiply-adds."
     )
+
+
+def of_intervals(strata: Sequence[Stratum]) -> str:
+    """What 95 % intervals are of, in a sentence."""
+    several = any(len(stratum.finished) > 1 for stratum in strata)
+    return f"95 % intervals are {'over seeds and tiles; of one seed, over tiles alone' if several else 'over tiles'}."
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
@@ -119,12 +159,13 @@ def reasons(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+def to_markdown(columns: Sequence[Column]) -> str:
     """A table of GitHub's Markdown, the best values bold."""
+    columns = [column for column in columns if not column.page_only]
     lines = [
         [column.heading for column in columns],
         ["---:" if column.numeric else "---" for column in columns],
-        *_cells(rows, columns, escape=escape_markdown, bold="**{}**"),
+        *([_marked(cell, escape_markdown, "**{}**") for cell in cells] for cells in _lines(columns)),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -134,17 +175,16 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", " ".join(text.split()))
 
 
-def to_latex(rows: Sequence[Row], columns: Sequence[Column], *, above: str, below: str) -> str:
+def to_latex(columns: Sequence[Column], *, above: str, below: str) -> str:
     """A ``table*`` for a paper; needs the package booktabs.
 
     Args:
-        rows: of the table.
-        columns: all but the ones that only a screen needs.
+        columns: of the table; those that only a screen needs are left out.
         above: the caption.
         below: a note under the table.
     """
-    columns = [column for column in columns if column.key not in {"settings", "run"}]
-    lines = _cells(rows, columns, escape=escape_latex, bold=r"\textbf{{{}}}")
+    columns = [column for column in columns if not column.page_only and column.key not in {"settings", "runs"}]
+    lines = [[_marked(cell, escape_latex, r"\textbf{{{}}}") for cell in cells] for cells in _lines(columns)]
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
@@ -166,99 +206,173 @@ def to_latex(rows: Sequence[Row], columns: Sequence[Column], *, above: str, belo
     )
 
 
+_LATEX = {
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    MISSING: "--",
+    MARK: r"\dag{}",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+}
+
+
 def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it is."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {char: f"\\{char}" for char in "&%$#_{}"} | {"<": r"\textless{}", ">": r"\textgreater{}", MISSING: "--"}
-    return "".join(special.get(char, char) for char in text)
+    return "".join(_LATEX.get(char, char) for char in text)
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Every number in full, an empty field where it is missing; a last column for each setting that differs."""
+def runs_csv(rows: Sequence[Row]) -> str:
+    """Every run with every number in full, an empty field where it is missing; a last column for each setting."""
     settings = list(dict.fromkeys(key for row in rows for key in row.label.settings))
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(["run_id", "run_name", "model", "status", "reason", *_NUMBERS, *settings])
+    lines = [["run_id", "run_name", "model", "stratum", SEED, "status", "reason", *NUMBERS, *settings]]
     for row in rows:
         run = row.run
-        texts = [run.id, run.name, row.label.text, run.status, run.reason]
-        values = [repr(row.numbers[key]) if key in row.numbers else "" for key in _NUMBERS]
-        writer.writerow([*texts, *values, *(row.label.settings.get(key, "") for key in settings)])
+        texts = [run.id, run.name, row.label.text, row.label.stratum, run.params.get(SEED, ""), run.status, run.reason]
+        values = [csv_number(row.numbers.get(key)) for key in NUMBERS]
+        lines.append([*texts, *values, *(row.label.settings.get(key, "") for key in settings)])
+    return to_csv(lines)
+
+
+def strata_csv(strata: Sequence[Stratum]) -> str:
+    """Every stratum: of each number its mean and standard deviation over seeds, of each ratio its 95 % interval too."""
+    keys = [f"{key}{end}" for end in ("", "_last") for key in RATIOS]
+    parts = [f"{key}_{part}" for key in NUMBERS for part in ("mean", "sd", *(("low", "high") if key in keys else ()))]
+    lines = [["stratum", "seeds", "tiles", *parts]]
+    for stratum in strata:
+        interval = stratum.interval("f1")
+        line = [stratum.name, str(len(stratum.finished)), str(interval.tiles) if interval else ""]
+        for key in NUMBERS:
+            line += [csv_number(stratum.mean(key)), csv_number(stratum.sd(key))]
+            if key in keys:
+                found = stratum.interval(key)
+                line += [csv_number(found.low), csv_number(found.high)] if found else ["", ""]
+        lines.append(line)
+    return to_csv(lines)
+
+
+def to_csv(lines: Iterable[Sequence[str]]) -> str:
+    """Lines of a CSV file."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(lines)
     return buffer.getvalue()
 
 
-def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """Print the table, without its less telling columns where the terminal is too narrow for all."""
-    table = _terminal_table(rows, columns)
-    for key in _WIDE:
+def csv_number(value: float | None) -> str:
+    """In full; empty where it is missing or undefined."""
+    return "" if value is None or value != value else repr(value)  # noqa: PLR0124  (NaN alone is not equal to itself)
+
+
+def print_table(console: Console, columns: Sequence[Column], dim: Sequence[bool] | None = None) -> None:
+    """Print a table, without its less telling columns where the terminal is too narrow for all.
+
+    Args:
+        console: to print to.
+        columns: of the table; those for the page alone are left out.
+        dim: for each row, whether it holds no result.
+    """
+    columns = [column for column in columns if not column.page_only]
+    table = _terminal_table(columns, dim)
+    for key in (*_WIDE, *_WIDER):
         if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
             break
         columns = [column for column in columns if column.key != key]
-        table = _terminal_table(rows, columns)
+        table = _terminal_table(columns, dim)
     console.print(table)
 
 
-def _terminal_table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+def _terminal_table(columns: Sequence[Column], dim: Sequence[bool] | None) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(Text(column.heading), justify="right" if column.numeric else "left")
-    best = [best_texts(column, rows) for column in columns]
-    for row in rows:
-        texts = [column.text(row) for column in columns]
-        style = "" if row.run.finished else "dim"
-        cells = [
-            Text(text, "bold green" if text in marked else style) for text, marked in zip(texts, best, strict=True)
-        ]
-        table.add_row(*cells)
+    for at, cells in enumerate(_lines(columns)):
+        style = "dim" if dim and dim[at] else ""
+        table.add_row(*(Text(cell.text, "bold green" if cell.best else style) for cell in cells))
     return table
 
 
-def _cells(rows: Sequence[Row], columns: Sequence[Column], escape: Callable[[str], str], bold: str) -> list[list[str]]:
-    best = [best_texts(column, rows) for column in columns]
-    return [
-        [
-            bold.format(escape(text)) if (text := column.text(row)) in marked else escape(text)
-            for column, marked in zip(columns, best, strict=True)
-        ]
-        for row in rows
-    ]
+def _lines(columns: Sequence[Column]) -> Iterable[tuple[Cell, ...]]:
+    return zip(*(column.cells for column in columns), strict=True)
 
 
-def _numbers(run: Run, objective: Objective) -> dict[str, float]:
-    if not run.finished:
-        return {}
-    numbers = {key: run.metrics[name] for key, name in _STORED.items() if name in run.metrics}
-    epochs = [epoch for series in run.history.values() for epoch, _ in series]
-    speeds = [speed for _, speed in run.history["time/images_per_s"]]
-    score = run.score(objective)
-    return (
-        ({"objective": score} if score is not None else {})
-        | numbers
-        | ({"epochs": max(epochs)} if epochs else {})
-        | ({"images_per_s": median(speeds)} if speeds else {})
-    )
+def _marked(cell: Cell, escape: Callable[[str], str], bold: str) -> str:
+    return bold.format(escape(cell.text)) if cell.best else escape(cell.text)
 
 
-def _number(key: str, heading: str, form: str, *, larger_is_better: bool | None = None) -> Column:
-    return Column(
-        key,
-        heading,
-        lambda row: form.format(row.numbers[key]) if key in row.numbers else MISSING,
-        larger_is_better,
-    )
+def _numbers(objective: Objective) -> list[_Number]:
+    """The objective has a column of its own where it is none of the ratios."""
+    if objective.metric.removeprefix("val/") in RATIOS:
+        return list(_SHOWN)
+    return [_Number("objective", objective.metric, _fixed(4), objective.maximize), *_SHOWN]
 
 
-def _epochs(row: Row) -> str:
-    best, epochs = (f"{row.numbers[key]:.0f}" if key in row.numbers else MISSING for key in ("best_epoch", "epochs"))
-    return f"{best} / {epochs}" if epochs != MISSING else best
+def _mean_cell(stratum: Stratum, number: _Number) -> Cell:
+    runs = tuple(row.run for row in stratum.rows if number.key in row.numbers)
+    mean, sd = stratum.mean(number.key), stratum.sd(number.key)
+    cell = _cell(number, mean, runs)
+    if sd is None or len(set(stratum.values(number.key))) == 1:  # as the number of parameters is
+        return cell
+    return replace(cell, text=f"{cell.text} \N{PLUS-MINUS SIGN} {number.text(sd)}")
 
 
-def _time(row: Row) -> str:
-    if "time_s" not in row.numbers:
-        return MISSING
-    minutes, seconds = divmod(round(row.numbers["time_s"]), 60)
-    return f"{minutes}:{seconds:02d}"
+def _cell(number: _Number, value: float | None, runs: tuple[Run, ...]) -> Cell:
+    return Cell(MISSING) if value is None else Cell(number.text(value), value, runs=runs)
 
 
-def _millions(row: Row) -> str:
-    return f"{row.numbers['parameters'] / 1e6:.2f}" if "parameters" in row.numbers else MISSING
+def _ranked(number: _Number, cells: Sequence[Cell], rankable: bool) -> Column:
+    """The best number of a column is marked, as text: two that look the same are both the best."""
+    known = [cell for cell in cells if cell.value is not None]
+    if rankable and number.larger_is_better is not None and len(known) > 1:
+        choose = max if number.larger_is_better else min
+        best = number.text(choose(cell.value for cell in known if cell.value is not None))
+        cells = [replace(cell, best=cell.value is not None and number.text(cell.value) == best) for cell in cells]
+    heading = f"{number.heading}{MARK}" if number.key in SELECTED else number.heading
+    return Column(number.key, heading, tuple(cells), page_only=number.page_only, rankable=rankable)
+
+
+def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
+    cells = []
+    for stratum in strata:
+        found = stratum.interval(number.key)
+        text = MISSING if found is None else interval_text(found.low, found.high)
+        cells.append(Cell(text, found.low if found else None, runs=_counted(stratum)))
+    page_only = number.key != "f1" or all(cell.value is None for cell in cells)
+    return Column(f"{number.key}_interval", f"{number.heading}, 95 %", tuple(cells), page_only=page_only)
+
+
+def _counted(stratum: Stratum) -> tuple[Run, ...]:
+    return tuple(row.run for row in stratum.finished)
+
+
+def interval_text(low: float, high: float) -> str:
+    """``0.8150 to 0.8320``."""
+    return f"{low:.4f} to {high:.4f}"
+
+
+def _epoch_column(strata: Sequence[Stratum]) -> Column:
+    """The best epoch of each run, and of how many."""
+    cells = []
+    for stratum in strata:
+        best = ", ".join(f"{value:.0f}" for value in stratum.values("best_epoch")) or MISSING
+        epochs = stratum.values("epochs")
+        of = " to ".join(dict.fromkeys(f"{end:.0f}" for end in (min(epochs), max(epochs)))) if epochs else ""
+        text = f"{best} / {of}" if of else best
+        cells.append(Cell(text, stratum.mean("best_epoch"), runs=_counted(stratum)))
+    return Column("epoch", f"Best epoch{MARK}", tuple(cells))
+
+
+def _position(columns: Sequence[Column], key: str) -> int:
+    return next(at for at, column in enumerate(columns) if column.key == key)
+
+
+def _run_names(stratum: Stratum) -> str:
+    if len(stratum.rows) == 1:
+        run = stratum.rows[0].run
+        return f"{run.name} {run.id[:8]}"
+    return ", ".join(f"{row.seed}: {row.run.id[:8]}" for row in stratum.rows)
+
+
+def _words(key: str, heading: str, texts: Sequence[str]) -> Column:
+    return Column(key, heading, tuple(map(Cell, texts)), numeric=False)

@@ -21,8 +21,8 @@ from landslide import config as run_config
 from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.report import compare
 from landslide.report.runs import Objective
+from landslide.report.strata import Row
 from landslide.report.sweep import SweepReport, report_sweep
-from landslide.report.table import Row
 from landslide.sweep.controller import Controller
 from landslide.sweep.plan import (
     IDENTITY,

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ ASK_AGAIN_S = 5
 
 LEAST_DIGITS = 6
 """Of an id's beginning that stands for it."""
+
+_AT_ONCE = 200
+"""Ids in one question: a server's address line is finite."""
 
 
 @dataclass(frozen=True)
@@ -255,25 +258,52 @@ def _knows_revision(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
+def search(client: MlflowClient, where: str = "", experiments: Sequence[str] | None = None) -> list[Run]:
+    """All runs that MLflow's filter finds, newest first; without experiments, in all of them."""
+    if experiments is None:
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(experiments, where, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
 def find_run(store: Store, name: str) -> Run:
     """The run that is meant by an id, by the beginning of one (six digits or more), or by a name.
 
     Raises:
         TrackingError: where none or several are meant.
     """
-    experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
-    found: list[Run] = []
-    token: str | None = None
-    while True:
-        page = store.client.search_runs(experiments, page_token=token)
-        found += [run for run in page if _is_meant(run, name)]
-        token = page.token
-        if not token:
-            break
+    (found,) = find_runs(store.client, [name])
+    return found
+
+
+def find_runs(client: MlflowClient, names: Sequence[str]) -> list[Run]:
+    """The run that each name means, as :func:`find_run`; the whole store is read only for what is no id.
+
+    Raises:
+        TrackingError: where none or several are meant.
+    """
+    ids = [name for name in names if re.fullmatch(r"[0-9a-f]{32}", name)]
+    found: dict[str, Run] = {}
+    for at in range(0, len(ids), _AT_ONCE):
+        asked = ", ".join(f"'{each}'" for each in ids[at : at + _AT_ONCE])
+        found |= {run.info.run_id: run for run in search(client, f"attributes.run_id IN ({asked})")}
+    others = [name for name in dict.fromkeys(names) if name not in found]
+    everything = search(client) if others else []
+    found |= {name: _only([run for run in everything if _is_meant(run, name)], name, client) for name in others}
+    return [found[name] for name in names]
+
+
+def _only(found: Sequence[Run], name: str, client: MlflowClient) -> Run:
     if len(found) == 1:
         return found[0]
     shown = "".join(f"\n  {run.info.run_id}  {run.info.run_name}  {run.info.status}" for run in found[:10])
-    place = f"'{name}', in {without_credentials(store.uri)}"
+    place = f"'{name}', in {without_credentials(client.tracking_uri)}"
     if found:
         raise TrackingError(f"{place}: {len(found)} runs are called so; give an id.{shown}")
     raise TrackingError(

@@ -29,7 +29,7 @@ class Validation:
     epoch: int
     """1 is the first."""
     histograms: npt.NDArray[np.int64]
-    """``(tiles, 2, 256)``, see :class:`~landslide.metrics.TileHistograms`."""
+    """``(tiles, 2, 256)``, see :class:`~landslide.training.histograms.TileHistograms`."""
     probability: npt.NDArray[np.uint8]
     """``(tiles, H, W)``, in 256 bins."""
     seconds: float

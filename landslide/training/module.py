@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.optimizer import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from landslide.metrics import TileHistograms, counts_from_histograms, false_alarm, probability_bin, ratios
+from landslide.metrics import counts_from_histograms, false_alarm, ratios
 from landslide.models.segmenter import Segmenter
+from landslide.training.histograms import TileHistograms, probability_bin
 
 MakeOptimizer = Callable[[Iterable[dict[str, Any]]], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], LRScheduler]

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,38 @@ class Store:
             metrics=[Metric(key, value, 0, 0) for key, value in (metrics or {}).items()],
             status=status,
         )
+
+    def tested(self, f1: float, seed: int = 0, *, tiles: int = 20, ground: int = 0, **given: Any) -> str:
+        """Write a finished run of an F1 near this one, with its validations.
+
+        Tiles of the same ``ground`` have the same landslides in them.
+        """
+        rest = np.random.default_rng([seed, round(f1 * 1e4)])
+        landslide = np.random.default_rng(ground).integers(100, 2000, tiles)
+        found = rest.binomial(landslide, f1)
+        false = rest.binomial(landslide, 1 - f1)
+        counts = np.stack([found, false, landslide - found, 4096 - landslide - false], axis=-1)
+        histograms = np.zeros((tiles, 2, 256), np.int64)
+        histograms[:, 0, 200], histograms[:, 0, 40] = counts[:, 1], counts[:, 3]
+        histograms[:, 1, 200], histograms[:, 1, 40] = counts[:, 0], counts[:, 2]
+        best = {f"best/{key}": value for key, value in ratios(counts.sum(0)).items()}
+        last = {f"last/{key}": value for key, value in ratios(counts.sum(0)).items()}
+        params = dict(given.pop("params", {})) | {"seed": str(seed)}
+        once = {"best/epoch": 2.0, "last/epoch": 3.0, "time/fit_s": 60.0 + seed}
+        run_id = self.log(metrics=best | last | once, params=params, **given)
+        stored = {
+            "tile_id": np.array([f"{ground}_{tile:03d}" for tile in range(tiles)]),
+            "counts": counts,
+            "histograms": histograms,
+            "height_px": np.full(tiles, 64),
+            "width_px": np.full(tiles, 64),
+            "gsd_m": np.full(tiles, 0.8),
+            "epoch": np.array(2),
+        }
+        with TemporaryDirectory() as folder:
+            for name in ("best", "last"):
+                self.client.log_artifact(run_id, str(save_arrays(Path(folder) / f"{name}.npz", stored)), "validation")
+        return run_id
 
     def score(self, f1: float, *, epoch: int = 1, name: str = "run", **given: Any) -> str:
         """Write a finished run that has reached this F1."""
@@ -112,11 +145,34 @@ def prediction(wrong: float) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
+def validation(panel: Mapping[str, np.ndarray[Any, Any]], epoch: int = 2) -> dict[str, np.ndarray[Any, Any]]:
+    """What a run stores of its validation, computed pixel by pixel."""
+    masks, probability = panel["masks"], panel["probability"]
+    histograms = np.zeros((len(masks), 2, 256), np.int64)
+    for tile, (truth, found) in enumerate(zip(masks, probability, strict=True)):
+        np.add.at(histograms[tile], (truth, found), 1)
+    return {
+        "tile_id": panel["tile_id"],
+        "counts": confusion(panel),
+        "histograms": histograms,
+        "height_px": np.full(len(masks), 16),
+        "width_px": np.full(len(masks), 16),
+        "gsd_m": np.full(len(masks), 0.8),
+        "epoch": np.array(epoch),
+    }
+
+
 def confusion(panel: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     """int64, (tiles, 4): TP, FP, FN, TN."""
     truth, found = panel["masks"] > 0, panel["probability"] >= 128
     areas = (truth & found, ~truth & found, truth & ~found, ~truth & ~found)
     return np.stack([area.sum(axis=(1, 2)) for area in areas], axis=-1).astype(np.int64)
+
+
+def log_validations(client: MlflowClient, run_id: str, folder: Path, panel: Mapping[str, Any]) -> None:
+    """Store the best and the last validation of a run, which are the same here."""
+    for name in ("best", "last"):
+        client.log_artifact(run_id, str(save_arrays(folder / f"{name}.npz", validation(panel))), "validation")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> Path:
@@ -141,6 +197,7 @@ def series(best: Mapping[str, float]) -> list[Metric]:
     ]
     once = {f"best/{name}": value for name, value in best.items()} | {"best/epoch": 2}
     once |= {f"last/{name}": 0.9 * value for name, value in best.items()} | {"time/fit_s": 612.3}
+    once |= {"last/epoch": 3, "time/best_s": 408.2, "memory/peak_mb": 900.0}
     once |= {"model/parameters": 6_251_469, "model/gflops": 13.75}
     return points + [Metric(key, value, 0, 0) for key, value in once.items()]
 
@@ -172,7 +229,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             status="FINISHED",
         )
         client.log_artifact(run_id, str(save_arrays(folder / "panel.npz", panel)), "validation")
-        client.log_artifact(run_id, str(save_arrays(folder / "best.npz", {"counts": counts})), "validation")
+        log_validations(client, run_id, folder, panel)
         client.log_dict(run_id, {"kind": "random", "seed": 0, "train": ["x"] * 9, "val": list(TILES)}, "split.json")
         client.log_dict(run_id, {"packages": {"torch": "2.14.1"}}, "environment.json")
         children[arch] = run_id

@@ -85,7 +85,7 @@ def test_an_empty_tile_without_alarm_has_no_f1() -> None:
 
 def test_a_model_has_the_same_colour_in_curves_and_scatter() -> None:
     history = {"train/loss": [(1, 0.5), (2, 0.4)], "val/loss": [(1, 0.6)], "val/f1": [(1, 0.1), (2, 0.2)]}
-    curves = loss_curves_figure({"a": history, "b": history}, "val/f1", {"a": 2})
+    curves = loss_curves_figure({"a": [(history, 2), (history, None)], "b": [(history, None)]}, "val/f1")
     scatter = f1_against_time_figure({"a": (100, 0.2), "b": (90, 0.3)})
     scatter_colours = [np.asarray(points.get_facecolor())[0] for points in scatter.axes[0].collections]
     for index, colour in enumerate(PALETTE[:2]):
@@ -104,7 +104,7 @@ def every_figure(label: str, models: int) -> list[Figure]:
     history = {"train/loss": [(1, 0.5)], "val/loss": [], "val/f1": [(1, 0.1)]}
     return [
         confusion_matrices_figure(dict.fromkeys(names, COUNTS)),
-        loss_curves_figure(dict.fromkeys(names, history), "val/f1", {}),
+        loss_curves_figure(dict.fromkeys(names, [(history, None)] * 2), "val/f1"),
         f1_against_time_figure(dict.fromkeys(names, (1.0, 0.5))),
         tiles_figure(dict.fromkeys(names, a_panel())),
     ]

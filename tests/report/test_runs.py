@@ -8,7 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from landslide.config import without_credentials
-from landslide.errors import ComparisonError
+from landslide.errors import ComparisonError, TrackingError
 from landslide.report import Comparison, compare
 from tests.report.conftest import Store
 
@@ -24,7 +24,7 @@ def test_a_run_that_is_named_twice_counts_once(store: Store) -> None:
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "no/such'run"])
 def test_an_unknown_run_is_refused_with_the_cure(store: Store, run_id: str) -> None:
-    with pytest.raises(ComparisonError, match="landslide ui") as error:
+    with pytest.raises(TrackingError, match="landslide ui") as error:
         compare(store.client, [run_id])
     assert run_id in str(error.value)
 
@@ -74,14 +74,18 @@ def test_when_nothing_has_finished_there_is_a_table_and_no_figure(store: Store, 
     compared = compare(store.client, [store.children["manet"]])
     assert compared.sentence == "No run has finished yet. Not finished: 1 failed."
     assert {path.name for path in compared.write(tmp_path)} == {
-        f"comparison.{end}" for end in ("html", "md", "csv", "tex")
+        *(f"comparison.{end}" for end in ("html", "md", "csv", "tex")),
+        "strata.csv",
+        "differences.csv",
     }
 
 
 def test_the_later_of_two_points_of_an_epoch_counts(store: Store) -> None:
     # Given: a resumed run that logged its best epoch again
-    run_id = store.score(0.8, epoch=1)
-    store.client.log_metric(run_id, "val/f1", 0.7, step=1, timestamp=2**42)
+    objective = {"objective.metric": "val/loss", "objective.direction": "minimize"}
+    run_id = store.log(params=objective, metrics={"best/epoch": 1})
+    for loss, timestamp in ((0.8, 1), (0.7, 2**42)):
+        store.client.log_metric(run_id, "val/loss", loss, step=1, timestamp=timestamp)
     # When
     (row,) = compare(store.client, [run_id]).rows
     # Then

@@ -24,14 +24,14 @@ def test_the_best_objective_comes_first_and_the_failed_run_last(comparison: Comp
 def test_where_the_objective_is_a_loss_the_lowest_comes_first(store: Store) -> None:
     # Given
     params = {"objective.metric": "val/loss", "objective.direction": "minimize"}
-    runs = [store.log(params=params | {"seed": seed}, metrics={"best/epoch": 4}) for seed in "01"]
+    runs = [store.log(params=params | {"optimizer.lr": lr}, metrics={"best/epoch": 4}) for lr in ("0.1", "0.01")]
     for run_id, loss in zip(runs, (0.3, 0.2), strict=True):
         store.client.log_metric(run_id, "val/loss", loss, step=4)
     # When
     compared = compare(store.client, runs)
     # Then
     assert [row.run.id for row in compared.rows] == runs[::-1]
-    assert compared.sentence.startswith("U-Net, seed 1 has the lowest validation loss, 0.2000")
+    assert compared.sentence.startswith("U-Net, lr 0.01 has the lowest validation loss, 0.2000")
     assert "| **0.2000** |" in compared.markdown()
 
 
@@ -56,7 +56,7 @@ def test_a_failed_run_has_its_reason_and_no_number(comparison: Comparison) -> No
     assert (row["status"], row["reason"]) == ("FAILED", reason)
     assert not any(row[name] for name in ("objective", "f1", "epochs", "time_s", "parameters"))
     assert f"- MA-Net failed: {reason}." in comparison.markdown()
-    assert re.search(rf"\| MA-Net (\| {MISSING} ){{11}}\| failed \|", comparison.markdown())
+    assert re.search(rf"\| MA-Net (\| {MISSING} ){{12}}\| failed \|", comparison.markdown())
 
 
 def test_an_undefined_number_stays_missing(store: Store) -> None:
@@ -101,7 +101,7 @@ def test_latex_escapes_what_it_would_execute(store: Store) -> None:
 def test_each_latex_line_has_as_many_cells_as_the_head(comparison: Comparison) -> None:
     lines = [line for line in comparison.latex().splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + len(ORDER)
-    assert {line.count(" & ") for line in lines} == {12}
+    assert {line.count(" & ") for line in lines} == {13}
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -154,7 +154,7 @@ def test_repeats_of_one_run_are_told_apart(store: Store) -> None:
 
 def test_many_settings_have_a_column_of_their_own(store: Store) -> None:
     # Given
-    params = {"optimizer.lr": "0.01", "seed": "1", "data.batch_size": "4", "encoder.name": "resnet18"}
+    params = {"optimizer.lr": "0.01", "loss.name": "bce", "data.batch_size": "4", "encoder.name": "resnet18"}
     runs = [
         store.score(0.8, tags={"landslide.trial": "0"}),
         store.score(0.9, params=params, tags={"landslide.trial": "1"}),
@@ -164,5 +164,5 @@ def test_many_settings_have_a_column_of_their_own(store: Store) -> None:
     # Then
     assert [row.label.text for row in compared.rows] == ["U-Net #1", "U-Net #0"]
     assert "| Settings |" in compared.markdown()
-    assert "| resnet18, lr 0.01, batch\\_size 4, seed 1 |" in compared.markdown()
+    assert "| resnet18, lr 0.01, batch\\_size 4, bce |" in compared.markdown()
     assert next(csv.DictReader(io.StringIO(compared.csv())))["optimizer.lr"] == "0.01"

@@ -1,0 +1,211 @@
+"""The two questions of a comparison, answered pair by pair and said in words; they are never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landslide.report import statistics
+from landslide.report.runs import EPOCHS, Epoch
+from landslide.report.statistics import Difference
+from landslide.report.strata import RATIOS, Stratum, same_tiles
+from landslide.report.table import MARK, MISSING, Cell, Column, csv_number, interval_text, to_csv
+
+NETWORKS = "These trained networks, on tiles like these"
+RECIPES = "These architectures or settings"
+_ASKED = {
+    NETWORKS: (
+        "Would the same trained networks differ on other tiles of this kind? Units are tiles, paired: p by swapping "
+        "two strata tile by tile, intervals by bootstrap over tiles. It says nothing about training again. Effect: "
+        "mean over standard deviation of the tiles' contributions to the difference."
+    ),
+    RECIPES: (
+        "Would they differ if all were trained again, with other seeds? Units are seeds, tiles are shared: variance "
+        "over seeds and paired over tiles, Student's t with Satterthwaite's degrees of freedom. Effect: "
+        "Hedges' g over seeds."
+    ),
+}
+_MOST_SAID = 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of the two questions, and what the stored counts answer."""
+
+    title: str
+    metric: str
+    """One of :data:`~landslide.report.strata.RATIOS`."""
+    found: dict[Epoch, tuple[Difference, ...]]
+    """By epoch, the same pairs in the same order; without one that no stratum stored."""
+    refused: str
+    """Why it is not answered, or not for all; else empty."""
+
+    @property
+    def asked(self) -> str:
+        """What is asked, and how it is answered."""
+        return _ASKED[self.title]
+
+    @property
+    def pairs(self) -> tuple[Difference, ...]:
+        """At the best epoch."""
+        return self.found.get("best", ())
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the first pairs show, at the best epoch."""
+        return [statistics.sentence(pair, RATIOS[self.metric]) for pair in self.pairs[:_MOST_SAID]]
+
+    @property
+    def summary(self) -> str:
+        """How many pairs are told apart, at both epochs."""
+        told = [
+            f"{sum(pair.told_apart for pair in self.found[which])} at the {which} epoch"
+            + (" (selected on these tiles)" if which == "best" else "")
+            for which in EPOCHS
+            if which in self.found
+        ]
+        return f"Of {len(self.pairs)} pairs are told apart after Holm's correction: {', '.join(told)}."
+
+
+def ask(strata: Sequence[Stratum], metric: str) -> list[Question]:
+    """Ask both questions of all pairs: all of them up to 20 strata, beyond that the best against each other.
+
+    Args:
+        strata: best first.
+        metric: one of :data:`~landslide.report.strata.RATIOS`.
+    """
+    known = [stratum for stratum in strata if stratum.counts("best") is not None]
+    return [_networks(known, metric), _recipes(known, metric)]
+
+
+def columns(question: Question, *, short: bool = False, most: int | None = None) -> list[Column]:
+    """The table of the pairs of a question.
+
+    Args:
+        question: with at least one pair.
+        short: only what fits into a terminal.
+        most: pairs to show, the first ones; None shows all.
+    """
+    name = RATIOS[question.metric]
+    pairs = question.pairs[:most]
+    found = [
+        _texts("first", "First", [pair.first for pair in pairs]),
+        _texts("second", "Second", [pair.second for pair in pairs]),
+        *_test_columns(pairs, f"{name} difference{MARK}"),
+        _numbers("effect", "Effect", [pair.effect for pair in pairs], "{:+.2f}"),
+    ]
+    if question.title == RECIPES:
+        needed = [_needed(pair) for pair in pairs]
+        found.append(_texts("needed", "Needed", needed))
+        if not short:
+            found.insert(-1, _numbers("df", "df", [pair.df for pair in pairs], "{:.1f}"))
+    if "last" in question.found and not short:
+        found += _test_columns(question.found["last"][:most], "Last epoch")
+    return found
+
+
+def to_rows(questions: Sequence[Question]) -> str:
+    """Every test as a line of a CSV file, in full."""
+    lines = [["question", "epoch", "metric", "first", "second", *_FIELDS]]
+    for question in questions:
+        for which, pairs in question.found.items():
+            for pair in pairs:
+                values = [csv_number(getattr(pair, name)) for name in _FIELDS]
+                lines.append([pair.question, which, question.metric, pair.first, pair.second, *values])
+    return to_csv(lines)
+
+
+_FIELDS = ("difference", "low", "high", "p", "p_holm", "effect", "df", "seeds_needed", "tiles_needed")
+
+
+def _networks(strata: Sequence[Stratum], metric: str) -> Question:
+    refused = _too_little(strata)
+    if not refused and not same_tiles(strata):
+        refused = "The runs were validated on different tiles, so these networks cannot be compared tile by tile."
+    found: dict[Epoch, tuple[Difference, ...]] = {}
+    for which in () if refused else EPOCHS:
+        if (counts := _counts(strata, which)) and same_tiles(strata, which):
+            pairs = statistics.pair_up(list(counts))
+            found[which] = tuple(statistics.compare_networks(counts, pairs, metric))
+    return Question(NETWORKS, metric, found, refused)
+
+
+def _recipes(strata: Sequence[Stratum], metric: str) -> Question:
+    repeated = [stratum for stratum in strata if len(stratum.tallies("best")) > 1]
+    refused = _too_little(strata) or _one_seed(strata, repeated)
+    found: dict[Epoch, tuple[Difference, ...]] = {}
+    paired = same_tiles(repeated)
+    for which in EPOCHS if len(repeated) > 1 else ():
+        if counts := _counts(repeated, which):
+            pairs = statistics.pair_up(list(counts))
+            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired))
+    if found and not paired:
+        refused = " ".join(
+            [refused, "The tiles are not the same, so the variance of each side's own tiles counts in full."]
+        ).strip()
+    return Question(RECIPES, metric, found, refused)
+
+
+def _too_little(strata: Sequence[Stratum]) -> str:
+    if len(strata) < 2:
+        one = "there is one stratum" if strata else "there is none"
+        return f"A test needs two strata whose runs stored what they validated; {one}."
+    if min(len(tally.tile_id) for stratum in strata for tally in stratum.tallies("best")) < 2:
+        return "A test needs two validation tiles at least."
+    return ""
+
+
+def _one_seed(strata: Sequence[Stratum], repeated: Sequence[Stratum]) -> str:
+    once = [stratum.name for stratum in strata if stratum not in repeated]
+    if not once:
+        return ""
+    who = "Each stratum was" if not repeated else f"{', '.join(once[:4])}{' and others' if len(once) > 4 else ''} were"
+    return (
+        f"{who} trained with one seed, which says nothing about training again, so no answer is given"
+        f"{' for them' if len(repeated) > 1 else ''}. Train each with more seeds, as with seed=0,1,2,3,4."
+    )
+
+
+def _counts(strata: Sequence[Stratum], which: Epoch) -> dict[str, statistics.Counts]:
+    """By name; empty where one of the strata did not store this epoch."""
+    found = {stratum.name: stratum.counts(which) for stratum in strata}
+    there = {name: counts for name, counts in found.items() if counts is not None}
+    return there if len(there) == len(strata) else {}
+
+
+def _test_columns(pairs: Sequence[Difference], heading: str) -> list[Column]:
+    key = heading.partition(" ")[0].lower()
+    told = [Cell(p_text(pair.p_holm), pair.p_holm, best=pair.told_apart) for pair in pairs]
+    return [
+        _numbers(f"{key}_difference", heading, [pair.difference for pair in pairs], "{:+.4f}"),
+        Column(
+            f"{key}_interval",
+            "95 %",
+            tuple(Cell(interval_text(pair.low, pair.high), pair.low) for pair in pairs),
+        ),
+        Column(f"{key}_p", "p (Holm)", tuple(told)),
+    ]
+
+
+def p_text(p: float) -> str:
+    """A probability with two digits; a dash where it is undefined."""
+    if p != p:  # noqa: PLR0124  (NaN)
+        return MISSING
+    return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
+
+
+def _needed(pair: Difference) -> str:
+    if pair.told_apart:
+        return MISSING
+    either = [
+        f"{count} {unit}" for count, unit in ((pair.seeds_needed, "seeds"), (pair.tiles_needed, "tiles")) if count
+    ]
+    return " or ".join(either) or f"> {statistics.MOST_NEEDED:,}"
+
+
+def _numbers(key: str, heading: str, values: Sequence[float], form: str) -> Column:
+    return Column(key, heading, tuple(Cell(MISSING) if v != v else Cell(form.format(v), v) for v in values))  # noqa: PLR0124
+
+
+def _texts(key: str, heading: str, texts: Sequence[str]) -> Column:
+    return Column(key, heading, tuple(map(Cell, texts)), numeric=False)

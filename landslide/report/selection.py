@@ -1,0 +1,139 @@
+"""Which runs a comparison is of: those that were named, the runs of a sweep, or those that a filter finds."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
+from mlflow.tracking import MlflowClient
+
+from landslide.errors import ComparisonError
+from landslide.report.labels import setting_key
+from landslide.report.runs import Objective, Run, objective_of, read_run, read_score
+from landslide.tracking.store import find_runs, search
+
+MOST_SETTINGS = 24
+"""A grid of no more is compared whole; of a larger one, and of a search, the best setting of each stratum."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Runs to compare, each once, in the order asked for."""
+
+    objective: Objective
+    runs: tuple[Run, ...]
+    named: frozenset[str] = frozenset()
+    """Ids of those that were asked for by themselves, and not as runs of a sweep or by a filter."""
+    sweeps: tuple[str, ...] = ()
+    """Names of the sweeps that are among them."""
+    notes: tuple[str, ...] = ()
+    """What stands for a sweep, a sentence each."""
+
+
+def select(
+    client: MlflowClient, names: Sequence[str], where: str | None = None, objective: Objective | None = None
+) -> Selection:
+    """Find runs.
+
+    Args:
+        client: of the store that holds them.
+        names: ids of runs, beginnings of ids, or names; a multirun or sweep stands for its runs: for its repeats where
+            it has any, else for all settings of a small grid, else for the best setting of each stratum.
+        where: MLflow's filter, such as ``params.arch.name = 'unet'``; sweeps themselves are not among what it finds.
+        objective: where the caller knows it, since runs that failed early have stored none.
+
+    Raises:
+        ComparisonError: nothing is asked for or found, the filter cannot be read, a multirun has no runs, or no run was
+            logged by landslide.
+        TrackingError: a name is of no run, or of several.
+    """
+    found: dict[str, Run] = {}
+    named: set[str] = set()
+    sweeps: dict[str, str] = {}
+    for run in find_runs(client, names):
+        if run.data.tags.get("landslide.kind") == "multirun":
+            chosen, sweeps[run.info.run_name] = _of_sweep(client, run, objective)
+        else:
+            chosen = [read_run(run)]
+            named.add(run.info.run_id)
+        found |= {each.id: each for each in chosen}
+    if where is not None:
+        found |= {run.id: run for run in _filtered(client, where)}
+    if not found:
+        raise ComparisonError("No run to compare: name at least one run id, the id of a multirun, or a filter.")
+    return Selection(
+        objective=objective or objective_of(found.values()),
+        runs=tuple(found.values()),
+        named=frozenset(named),
+        sweeps=tuple(sweeps),
+        notes=tuple(note for note in sweeps.values() if note),
+    )
+
+
+def _filtered(client: MlflowClient, where: str) -> list[Run]:
+    try:
+        found = search(client, where)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(INVALID_PARAMETER_VALUE):
+            raise
+        raise ComparisonError(
+            f"--filter {where!r}: MLflow cannot read it ({error.message}). Write for example: "
+            "\"params.`arch.name` = 'unet' and metrics.`best/f1` > 0.8\""
+        ) from error
+    runs = [read_run(run) for run in found if run.data.tags.get("landslide.kind") in ("run", "repeat")]
+    if not runs:
+        raise ComparisonError(f"--filter {where!r}: none of the {len(found)} runs that it finds is of landslide.")
+    return runs
+
+
+def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | None) -> tuple[list[Run], str]:
+    """The runs that stand for a sweep, and a sentence about them where they are not all."""
+    name = parent.info.run_name
+    found = search(client, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", [parent.info.experiment_id])
+    children = sorted(map(read_run, found), key=_place)
+    if not children:
+        raise ComparisonError(
+            f"Multirun '{name}' ({parent.info.run_id}) has no runs yet: wait for its first one, or name other runs."
+        )
+    repeats = [run for run in children if run.tags.get("landslide.kind") == "repeat"]
+    if repeats:
+        return repeats, (
+            f"Of sweep '{name}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
+            "the seeds of the repeats were not."
+        )
+    settings = {setting_key(run) for run in children}
+    if parent.data.tags.get("landslide.sampler", "grid") == "grid" and len(settings) <= MOST_SETTINGS:
+        return children, ""
+    best = _best_settings(client, children, objective or objective_of(children))
+    if not best:
+        return children[:MOST_SETTINGS], f"Of sweep '{name}' stand the first runs; none has finished."
+    return [run for run in children if run.id in best], (
+        f"Of sweep '{name}' stands the best setting of each stratum, of {len(settings)} in all: selected on these "
+        "tiles, so its numbers flatter, and no test here knows of that. `sweep.repeats=5` would train it anew."
+    )
+
+
+def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Objective) -> list[str]:
+    """Ids of all finished runs of the setting with the best mean, of each stratum of a sweep."""
+    groups: dict[str, dict[object, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for run in children:
+        score = read_score(client, run, objective) if "landslide.pruned" not in run.tags else None
+        if score is not None:
+            groups[run.tags.get("landslide.stratum", "")][setting_key(run)][run.id] = score
+    choose = max if objective.maximize else min
+    return [
+        run_id
+        for settings in groups.values()
+        for run_id in choose(settings.values(), key=lambda scores: mean(scores.values()))
+    ]
+
+
+def _place(run: Run) -> tuple[float, int]:
+    number = run.tags.get("landslide.trial", "")
+    return int(number) if number.isdigit() else math.inf, run.started
