@@ -46,6 +46,16 @@ def render(comparison: Comparison) -> str:
     )
 
 
+def render_reproduction(reproduction: Reproduction) -> str:
+    """The page of a published comparison beside ours."""
+    return fill(
+        "reproduction.html.j2",
+        reproduction,
+        address=lambda run: _address(reproduction.tracking_uri, run),
+        served=_is_served(reproduction.tracking_uri),
+    )
+
+
 def fill(template: str, report: Comparison | SweepReport | Reproduction, **values: Any) -> str:
     """A page from a template beside this file, which extends ``base.html.j2``.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 from scipy.stats import kendalltau
@@ -22,22 +19,41 @@ from landslide.errors import ComparisonError
 from landslide.metrics import ratios
 from landslide.report import figures, page, paper, statistics
 from landslide.report.comparison import write_files
+from landslide.report.figures import Panel, Series
 from landslide.report.labels import ARCHITECTURES
 from landslide.report.paper import TABLE_II, Reported
 from landslide.report.pictures import Picture
 from landslide.report.reproduction_settings import Change, settings_table
-from landslide.report.runs import Artifacts, Objective, Run, read_artifacts, read_runs
+from landslide.report.runs import (
+    Artifacts,
+    Objective,
+    Run,
+    Validation,
+    objective_of,
+    read_artifacts,
+    read_histories,
+    read_run,
+    read_validation,
+)
 from landslide.report.statistics import Estimate
-from landslide.report.summary import listed
-from landslide.report.sweep_table import Cell, Column, print_table, to_markdown
-from landslide.report.table import MISSING, RATIOS, escape_latex, escape_markdown
+from landslide.report.strata import RATIOS
+from landslide.report.table import (
+    MISSING,
+    Cell,
+    Column,
+    csv_number,
+    escape_markdown,
+    print_table,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from landslide.tracking.store import search
 
 WITHIN, BETTER, WORSE, NOT = "within our interval", "better", "worse", "not comparable"
 TIME = "Time"
 _OTHER_DATA = ("data.name", "data.layout", "data.generate")
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-_LONG = 30
-"""Characters beyond which a column of a printed table is wrapped."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,17 @@ class Model:
         """Of a metric, or of :data:`TIME` in minutes; NaN where nothing finished."""
         found = None if quantity == TIME else self.estimate(quantity)
         return self.minutes if quantity == TIME else math.nan if found is None else found.mean
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What figures and Table I need of a model."""
+
+    artifacts: Artifacts
+    """Of its first seed. The pictured tiles have the probability of the last epoch; they are missing where that was
+    not stored."""
+    histories: tuple[Mapping[str, Series], ...]
+    """Of each seed."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +133,12 @@ class Reproduction:
     """Asked for."""
     models: tuple[Model, ...]
     """In the order of Table II."""
-    artifacts: Mapping[str, Artifacts]
-    """By architecture, of its first seed; the probability of its tiles is that of the last epoch."""
+    shown: Mapping[str, Shown]
+    """By architecture, of those that finished with a seed."""
     failures: tuple[str, ...]
     """A sentence for each run that failed."""
     objective: Objective
+    tracking_uri: str
     created: datetime
     """In UTC."""
 
@@ -191,7 +219,7 @@ class Reproduction:
         return [*settings, self._results, self._orders, self._times]
 
     def _settings(self, model: Model) -> Table:
-        run, artifacts = model.runs[0], self.artifacts.get(model.arch, Artifacts())
+        run, artifacts = model.runs[0], self.shown[model.arch].artifacts
         return Table(
             self._titled("Table I and section IV: hyperparameters"),
             settings_table(run, artifacts.split, artifacts.environment, self.changes),
@@ -213,7 +241,7 @@ class Reproduction:
                 _texts("Model", [model.name for model, _ in rows]),
                 _texts("Quantity", [RATIOS.get(quantity, "Time (min)") for _, quantity in rows]),
                 _numbers(paper.CITATION, [theirs_text(TABLE_II[model.arch], quantity) for model, quantity in rows]),
-                _numbers("Ours", ours),
+                _numbers("Ours", ours, [model.mean(quantity) for model, quantity in rows]),
                 _numbers("95 % interval", [interval_text(each) for each in found]),
                 _texts("Verdict on ours", [self.verdict(model, quantity) for model, quantity in rows]),
             ],
@@ -288,14 +316,19 @@ class Reproduction:
         return pictures
 
     def _curves(self, models: Sequence[Model]) -> Picture:
-        histories = {model.name: model.runs[0].history for model in models}
-        best = {model.name: int(model.runs[0].metrics["best/epoch"]) for model in models}
+        curves = {
+            model.name: [
+                (history, int(run.metrics["best/epoch"]))
+                for run, history in zip(model.runs, self.shown[model.arch].histories, strict=True)
+            ]
+            for model in models
+        }
         return Picture(
             "figure_6",
             self._titled("Figure 6: loss"),
-            f"As the paper's Figure 6 (dashed: training loss), with the validation beside it; {_first(models)}.",
-            f"Losses and {self.objective.metric} of {listed([model.name for model in models])} by epoch.",
-            figures.loss_curves_figure(histories, self.objective.metric, best),
+            "As the paper's Figure 6 (dashed: training loss), with the validation beside it, a line a seed.",
+            f"Losses and {self.objective.metric} of {', '.join(curves)} by epoch.",
+            figures.loss_curves_figure(curves, self.objective.metric),
         )
 
     def _matrices(self, models: Sequence[Model]) -> Picture:
@@ -311,7 +344,7 @@ class Reproduction:
         )
 
     def _tiles(self, models: Sequence[Model]) -> Picture | None:
-        panels = {model.name: self.artifacts[model.arch].panel for model in models}
+        panels = {model.name: self.shown[model.arch].artifacts.panel for model in models}
         there = {name: panel for name, panel in panels.items() if panel is not None and len(panel.tile_id)}
         if not there:
             return None
@@ -341,29 +374,29 @@ class Reproduction:
 
     def csv(self) -> str:
         """Table II with every number in full; an empty field where one is missing."""
-        buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer)
-        writer.writerow(
-            ["model", "quantity", "paper", "ours", "sd", "low", "high", "seeds", "tiles", "verdict", "scaled"]
-        )
+        lines = [["model", "quantity", "paper", "ours", "sd", "low", "high", "seeds", "tiles", "verdict", "scaled"]]
         for model in self.models:
             for quantity in (*paper.METRICS, TIME):
                 found = None if quantity == TIME else model.estimate(quantity)
-                spread = [found.sd, found.low, found.high] if found else [math.nan] * 3
+                spread = [found.sd, found.low, found.high] if found else [None] * 3
                 numbers = [reported(TABLE_II[model.arch], quantity), model.mean(quantity), *spread]
+                tiles = str(found.tiles) if found else ""
                 name = "minutes" if quantity == TIME else quantity
-                units = [found.seeds, found.tiles] if found else [len(model.runs), ""]
-                texts = ["" if math.isnan(number) else repr(float(number)) for number in numbers]
-                writer.writerow([model.arch, name, *texts, *units, self.verdict(model, quantity), self.scaled])
-        return buffer.getvalue()
+                told = [str(len(model.runs)), tiles, self.verdict(model, quantity), self.scaled]
+                lines.append([model.arch, name, *map(csv_number, numbers), *told])
+        return to_csv(lines)
 
     def latex(self) -> str:
         """The tables for a paper; needs the package booktabs."""
-        return "% \\usepackage{booktabs}\n" + "\n".join(_latex(table) for table in self.tables)
+        labels = ("settings", "results", "rankings", "times")[-len(self.tables) :]
+        return "\n".join(
+            to_latex(table.columns, above=table.title, below=table.caption, label=f"tab:reproduction-{label}")
+            for table, label in zip(self.tables, labels, strict=True)
+        )
 
     def html(self) -> str:
         """A page that stands alone."""
-        return page.fill("reproduction.html.j2", self)
+        return page.render_reproduction(self)
 
     def terminal(self, console: Console) -> None:
         """Print result, tables and notes."""
@@ -411,69 +444,71 @@ def read_reproduction(
     Raises:
         ComparisonError: the sweep has no run, a run has stored no validation, or two were validated on different tiles.
     """
-    objective, runs = read_runs(client, [parent_id])
+    experiment = client.get_run(parent_id).info.experiment_id
+    children = search(client, f"tags.`mlflow.parentRunId` = '{parent_id}'", [experiment])
+    runs = [read_run(child) for child in children]
+    objective = objective_of(runs)
+    models, shown = [], {}
     tiles: dict[tuple[str, ...], Run] = {}
-    models, artifacts = [], {}
     for arch in TABLE_II:
         own = [run for run in runs if run.finished and run.params.get("arch.name") == arch]
         chosen = sorted((run for run in own if seed_of(run) in seeds), key=seed_of)
-        stored = [_read_last(client, run.id) for run in chosen]
-        for run, last in zip(chosen, stored, strict=True):
-            tiles.setdefault(last.tile_id, run)
-        counts = np.stack([last.counts for last in stored]) if stored else np.zeros((0, 0, 4), dtype=np.int64)
+        last = [_read_last(client, run) for run in chosen]
+        for run, validation in zip(chosen, last, strict=True):
+            tiles.setdefault(validation.tile_id, run)
+        _require_same_tiles(tiles)
+        counts = np.stack([each.counts for each in last]) if last else np.zeros((0, 0, 4), dtype=np.int64)
         models.append(Model(arch, tuple(chosen), counts))
         if chosen:
-            artifacts[arch] = _at_last_epoch(read_artifacts(client, chosen[0].id), stored[0])
-    if len(tiles) > 1:
-        named = " and ".join(run.name for run in list(tiles.values())[:2])
-        raise ComparisonError(f"{named} were validated on different tiles; one table cannot hold both.")
+            shown[arch] = _read_shown(client, chosen, objective)
     return Reproduction(
         name=name,
         changes=tuple(changes),
         seeds=tuple(seeds),
         models=tuple(models),
-        artifacts=artifacts,
+        shown=shown,
         failures=tuple(f"{run.name} failed: {run.reason}" for run in runs if run.status == "FAILED"),
         objective=objective,
+        tracking_uri=client.tracking_uri,
         created=datetime.now(UTC),
     )
+
+
+def _require_same_tiles(tiles: Mapping[tuple[str, ...], Run]) -> None:
+    if len(tiles) > 1:
+        named = " and ".join(f"'{run.name}'" for run in tiles.values())
+        raise ComparisonError(f"{named} were validated on different tiles; one table cannot hold both.")
+
+
+def _read_last(client: MlflowClient, run: Run) -> Validation:
+    found = read_validation(client, run, "last")
+    if found is None:
+        raise ComparisonError(f"Run '{run.id}': validation/last.npz is missing, so its last epoch cannot be compared.")
+    return found
+
+
+def _read_shown(client: MlflowClient, runs: Sequence[Run], objective: Objective) -> Shown:
+    artifacts = read_artifacts(client, runs[0])
+    panel = None if artifacts.panel is None else _at_last_epoch(client, runs[0], artifacts.panel)
+    histories = tuple(read_histories(client, run, objective) for run in runs)
+    return Shown(replace(artifacts, panel=panel), histories)
+
+
+def _at_last_epoch(client: MlflowClient, run: Run, panel: Panel) -> Panel | None:
+    """The pictured tiles with what the last epoch predicts for them, as the tables have it; None without that."""
+    with (
+        TemporaryDirectory() as scratch,
+        np.load(client.download_artifacts(run.id, "validation/last.npz", scratch), allow_pickle=False) as stored,
+    ):
+        if "probability" not in stored:
+            return None
+        names = [str(name) for name in stored["tile_id"]]
+        return replace(panel, probability=stored["probability"][[names.index(tile) for tile in panel.tile_id]])
 
 
 def seed_of(run: Run) -> int:
     """That it was trained with."""
     return int(run.params["seed"])
-
-
-@dataclass(frozen=True)
-class _Last:
-    """What a run stored of its last epoch."""
-
-    tile_id: tuple[str, ...]
-    counts: npt.NDArray[np.int64]
-    """``(tiles, 4)``."""
-    probability: npt.NDArray[np.uint8] | None
-    """``(tiles, H, W)`` in 256 bins; None where the run was told to store none."""
-
-
-def _read_last(client: MlflowClient, run_id: str) -> _Last:
-    path = "validation/last.npz"
-    if path not in {item.path for item in client.list_artifacts(run_id, "validation")}:
-        raise ComparisonError(f"Run '{run_id}': {path} is missing, so its last epoch cannot be compared.")
-    with (
-        TemporaryDirectory() as scratch,
-        np.load(client.download_artifacts(run_id, path, scratch), allow_pickle=False) as stored,
-    ):
-        order = np.argsort(stored["tile_id"])
-        probability = stored["probability"][order] if "probability" in stored else None
-        return _Last(tuple(map(str, stored["tile_id"][order])), stored["counts"][order], probability)
-
-
-def _at_last_epoch(artifacts: Artifacts, last: _Last) -> Artifacts:
-    """The pictured tiles with what the last epoch predicts for them, as the tables have it; none without that."""
-    if artifacts.panel is None or last.probability is None:
-        return replace(artifacts, panel=None)
-    at = [last.tile_id.index(tile) for tile in artifacts.panel.tile_id]
-    return replace(artifacts, panel=replace(artifacts.panel, probability=last.probability[at]))
 
 
 def verdict(theirs: float, ours: Estimate | None) -> str:
@@ -569,39 +604,13 @@ def _first(models: Sequence[Model]) -> str:
 
 
 def _texts(heading: str, texts: Sequence[str]) -> Column:
-    return Column(heading, tuple(map(Cell, texts)), numeric=False)
+    return Column(heading, heading, tuple(map(Cell, texts)), numeric=False)
 
 
-def _numbers(heading: str, texts: Sequence[str]) -> Column:
-    return Column(heading, tuple(map(Cell, texts)))
+def _numbers(heading: str, texts: Sequence[str], values: Sequence[float] = ()) -> Column:
+    known = [None if math.isnan(value) else value for value in values] or [None] * len(texts)
+    return Column(heading, heading, tuple(map(Cell, texts, known)))
 
 
 def _bullets(texts: Sequence[str]) -> str:
     return "\n".join(f"- {escape_markdown(text)}" for text in texts)
-
-
-def _latex(table: Table) -> str:
-    """A ``table*``."""
-    lines = zip(*(column.cells for column in table.columns), strict=True)
-    long = [max((len(cell.text) for cell in column.cells), default=0) > _LONG for column in table.columns]
-    kinds = [
-        "r" if column.numeric else r"p{0.24\linewidth}" if wraps else "l"
-        for column, wraps in zip(table.columns, long, strict=True)
-    ]
-    return "\n".join(
-        [
-            r"\begin{table*}",
-            r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
-            f"  \\caption{{{escape_latex(table.title)}}}",
-            f"  \\begin{{tabular}}{{{''.join(kinds)}}}",
-            r"    \toprule",
-            f"    {' & '.join(escape_latex(column.heading) for column in table.columns)} \\\\",
-            r"    \midrule",
-            *(f"    {' & '.join(escape_latex(cell.text) for cell in cells)} \\\\" for cells in lines),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            f"  \\par\\smallskip {escape_latex(table.caption)}",
-            r"\end{table*}",
-            "",
-        ]
-    )

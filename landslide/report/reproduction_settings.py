@@ -8,8 +8,7 @@ from typing import Any
 
 from landslide.report.paper import CITATION, NOT_SAID, SECTION_IV, TABLE_I
 from landslide.report.runs import Run
-from landslide.report.sweep_table import Cell, Column
-from landslide.report.table import MISSING
+from landslide.report.table import MISSING, Cell, Column
 
 
 @dataclass(frozen=True)
@@ -130,4 +129,4 @@ def _none(strength: str) -> str:
 
 
 def _texts(heading: str, texts: Sequence[str]) -> Column:
-    return Column(heading, tuple(map(Cell, texts)), numeric=False)
+    return Column(heading, heading, tuple(map(Cell, texts)), numeric=False)
