@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.config import check, register
@@ -166,7 +167,10 @@ def find_begun(plan: Plan) -> Begun | None:
 
 
 def _require_free(word: str) -> None:
-    key = word.lstrip("+~").partition("=")[0]
+    given = OverridesParser.create().parse_override(word)
+    key = given.key_or_group
+    if given.is_sweep_override():
+        raise ConfigError(f"{word}: give one value; what varies here are the models and their seeds.")
     if key in _OURS or (key.startswith("sweep.") and key not in _SWEEP_MAY):
         what = {"seed": "Name seeds so: --seeds 0,1,2", "experiment": "Scale it instead: --scale epochs=6"}
         cure = what.get(key, f"Of a sweep only {', '.join(_SWEEP_MAY)} can be chosen here.")
