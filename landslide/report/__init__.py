@@ -12,6 +12,7 @@ figures.py     figures of one run and of several, from arrays
 pictures.py    the figures of a comparison, with their words
 page.py        the HTML page, from page.html.j2
 comparison.py  all of it for a selection
+paper.py       what Oak et al. 2024 print; reproduction.py sets it beside ours, reproduction_settings.py its Table I
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
 """
 

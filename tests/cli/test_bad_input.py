@@ -49,7 +49,7 @@ SMALL = (
 )
 """What stands between ``train.py`` and the words of a row: one epoch on twelve tiles."""
 
-TINY_TILES = "data.root=tiles data.cache_dir=cache data.image_size=64 'data.split={train: 8, val: 4, seed: 0}'"
+TINY_TILES = "data.root=tiles data.cache_dir=cache data.image_size=64 data.batch_size=4 'data.split={train: 8, val: 4}'"
 
 
 @dataclass(frozen=True)
@@ -901,7 +901,7 @@ COMMANDS = [
     row("landslide reproduce paper seed=3", "seed=3: what is reproduced settles it. Name seeds so: --seeds 0,1,2"),
     row("landslide reproduce paper sweep.repeats=2", "sweep.repeats=2: what is reproduced settles it"),
     row("landslide reproduce paper optimizer.lr=1e-3,2e-3", "optimizer.lr=1e-3,2e-3: give one value"),
-    row("landslide reproduce paper data.image_sise=32", "Did you mean 'data.image_size'?", lines=4),
+    row("landslide reproduce paper data.image_sise=32", "Did you mean 'data.image_size'?", lines=6),
     row("landslide reproduce paper", "no Bijie dataset there", "LANDSLIDE_BIJIE_ROOT"),
     row(f"landslide reproduce paper {TINY_TILES}", "the hub cannot be reached for the weights of resnet50"),
     row("landslide data check nowhere", "data.root=nowhere: there is no such folder"),
