@@ -308,6 +308,7 @@ def forest_figure(
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(axis="x", alpha=0.2)
+        axis.xaxis.get_major_locator().set_params(nbins=5)
     return figure
 
 

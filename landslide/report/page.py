@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,7 +16,7 @@ from landslide.report import pairs, table
 from landslide.report.figures import to_png, to_svg
 from landslide.report.pictures import Picture
 from landslide.report.runs import Run
-from landslide.report.table import MISSING
+from landslide.report.table import MISSING, Column
 
 if TYPE_CHECKING:
     from landslide.report.comparison import Comparison
@@ -38,6 +38,7 @@ def render(comparison: Comparison) -> str:
         address=lambda run: _address(comparison.tracking_uri, run),
         served=_is_served(comparison.tracking_uri),
         unfinished=[not stratum.finished for stratum in comparison.strata],
+        strata_columns=_first(comparison.columns, "model", "f1", "f1_interval", "f1_last", "f1_last_interval"),
         run_columns=table.run_columns(comparison.rows, comparison.objective, one_device=comparison.one_device),
         questions=[(question, pairs.columns(question)) for question in comparison.questions if not comparison.alone],
         shared=_shared_params(comparison),
@@ -54,6 +55,11 @@ def render_reproduction(reproduction: Reproduction) -> str:
         address=lambda run: _address(reproduction.tracking_uri, run),
         served=_is_served(reproduction.tracking_uri),
     )
+
+
+def _first(columns: Sequence[Column], *keys: str) -> list[Column]:
+    """These before the others: a phone shows three columns at once."""
+    return sorted(columns, key=lambda column: keys.index(column.key) if column.key in keys else len(keys))
 
 
 def fill(template: str, report: Comparison | SweepReport | Reproduction, **values: Any) -> str:

@@ -95,17 +95,15 @@ def _filtered(client: MlflowClient, where: str) -> list[Run]:
 def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | None) -> tuple[list[Run], str]:
     """The runs that stand for a sweep, and a sentence about them where they are not all."""
     name = parent.info.run_name
-    found = search(client, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", [parent.info.experiment_id])
-    children = sorted(map(read_run, found), key=_place)
-    if not children:
-        raise ComparisonError(
-            f"Multirun '{name}' ({parent.info.run_id}) has no runs yet: wait for its first one, or name other runs."
-        )
-    repeats = [run for run in children if run.tags.get("landslide.kind") == "repeat"]
-    if repeats:
+    if repeats := _children(client, parent, " and tags.`landslide.kind` = 'repeat'"):
         return repeats, (
             f"Of sweep '{name}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
             "the seeds of the repeats were not."
+        )
+    children = _children(client, parent)
+    if not children:
+        raise ComparisonError(
+            f"Multirun '{name}' ({parent.info.run_id}) has no runs yet: wait for its first one, or name other runs."
         )
     settings = {setting_key(run) for run in children}
     if parent.data.tags.get("landslide.sampler", "grid") == "grid" and len(settings) <= MOST_SETTINGS:
@@ -117,6 +115,11 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
         f"Of sweep '{name}' stands the best setting of each stratum, of {len(settings)} in all: selected on these "
         "tiles, so its numbers flatter, and no test here knows of that. `sweep.repeats=5` would train it anew."
     )
+
+
+def _children(client: MlflowClient, parent: MlflowRun, more: str = "") -> list[Run]:
+    where = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'{more}"
+    return sorted(map(read_run, search(client, where, [parent.info.experiment_id])), key=_place)
 
 
 def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Objective) -> list[str]:

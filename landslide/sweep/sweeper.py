@@ -50,7 +50,7 @@ from landslide.sweep.storage import (
     patiently,
     resolve_url,
 )
-from landslide.sweep.study import REPEATS
+from landslide.sweep.study import REPEATS, SEARCH
 from landslide.sweep.watch import Watch
 from landslide.terminal import open_console, tell
 from landslide.tracking.run import TrackedRun, create_run, find_parent, require_run, send_rest, sync_command
@@ -60,9 +60,6 @@ from landslide.training.result import RUN, write_json
 
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
-
-COMPARED = 24
-"""A grid of no more runs is compared run by run; of a larger one, and of a search, the best run of each stratum."""
 
 EXIT_FAILED = 1
 INTERRUPTED = 128
@@ -270,6 +267,7 @@ def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
         parent_id = begun[0][PARENT] if begun else find_parent(state.store, experiment, state.name)
         if parent_id is None:
             tags = {"landslide.kind": "multirun", "landslide.sweep": state.name}
+            tags["landslide.sampler"] = state.space.sampler  # of a search not all runs are compared
             parent_id = create_run(state.store, experiment, state.name, tags)
         else:
             require_run(state.store, parent_id, f"sweep '{state.name}'", "Name the store that it was begun in.")
@@ -400,10 +398,9 @@ def _end_parent(state: Sweep, status: str, sweep_state: str) -> None:
 def _report(state: Sweep) -> None:
     objective = Objective(state.cfg.objective.metric, maximize=state.cfg.objective.direction == "maximize")
     client = state.store.client
-    ids = _compared(state)
-    if not ids:
+    if not any(record.launch for branch in state.branches for record in branch.study.records):
         return
-    comparison = compare(client, ids, objective)
+    comparison = compare(client, _compared(state), objective)
     place = state.folder / "comparison"
     pages, note = {"comparison": comparison.write(place)}, comparison.markdown()
     if state.space.parameters:
@@ -433,22 +430,13 @@ def _search_report(state: Sweep) -> SweepReport:
 
 
 def _compared(state: Sweep) -> list[str]:
-    """Which runs stand beside each other: all of a small grid, else the repeats, else the best of each stratum."""
-    launched = [
-        (branch, record.launch["run_id"])
-        for branch in state.branches
-        for record in branch.study.records
-        if record.launch
-    ]
-    if state.space.sampler == "grid" and len(launched) <= COMPARED:
-        return [run_id for _, run_id in launched]
-    repeated = [run_id for branch, run_id in launched if branch.kind == REPEATS]
-    if repeated:  # the settings were selected by their search; what they are worth, new seeds say
-        return repeated[: COMPARED * len(state.space.strata)]
-    found = [branch.study.best for branch in state.branches]
-    return [record.launch["run_id"] for record in found if record is not None] or [
-        run_id for _, run_id in launched[:COMPARED]
-    ]
+    """What is compared: of a search without repeats its best trials, which the studies know without asking MLflow."""
+    found = [branch.study.best for branch in state.branches if branch.kind == SEARCH]
+    best = [record.launch["run_id"] for record in found if record is not None]
+    repeated = any(
+        record.launch for branch in state.branches if branch.kind == REPEATS for record in branch.study.records
+    )
+    return best if best and state.space.sampler != "grid" and not repeated else [state.parent_id]
 
 
 def _show_winner(state: Sweep, winner: Row) -> None:

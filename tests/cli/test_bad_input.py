@@ -858,13 +858,17 @@ SWEEP = [
 ]
 
 COMMANDS = [
-    row("landslide compare 0123", "Run '0123' is not in sqlite:///", "landslide ui"),
+    row("landslide compare 0123", "'0123', in sqlite:///", "there is no such run", "landslide ui"),
+    row("landslide compare unet-tu-test_resnet", "2 runs are called so; give an id", given=a_name_twice, lines=3),
+    row("landslide compare STORED", "is still going", given=sql("UPDATE runs SET status='RUNNING'")),
+    row("landslide compare --filter 'f1 is good'", "--filter 'f1 is good': MLflow cannot read it"),
+    row("""landslide compare --filter "params.seed = '7'" """, "none of the 0 runs that it finds is of landslide"),
     row("landslide compare STORED -o letter.txt", "letter.txt", given=a_file("letter.txt")),
     row("landslide compare STORED", "mlruns/mlflow.db: there is none in", "Train first", given=no_store),
     row("landslide compare STORED --uri http://127.0.0.1:CLOSED", *NOT_ANSWERING),
-    row("landslide compare", "the following arguments are required: RUN", lines=9),
+    row("landslide compare", "No run to compare: name at least one run id"),
     row("landslide compare STORED", "file is not a database", given=no_database),
-    row(f"landslide compare STORED {'e' * 32}", "The runs differ in data", given=a_name_twice, on="stdout", status=0),
+    row(f"landslide compare STORED {'e' * 32}", "has no counts of its tiles", "landslide rerun", given=a_name_twice),
     row("landslide sweep status", "mlruns/sweeps.db: there is no sweep. Begin one with", "--storage sqlite:///"),
     row("landslide sweep status", "belongs to another program (its tables: ", given=sweeps_database("")),
     row("landslide sweep status", "file is not a database", given=sweeps_database("Dear diary, " * 99)),

@@ -112,3 +112,68 @@ def test_the_store_is_only_read(store: Store) -> None:
 def _written(client: MlflowClient, run_id: str) -> tuple[object, ...]:
     run = client.get_run(run_id)
     return run.to_dictionary(), [item.path for item in client.list_artifacts(run_id)]
+
+
+def test_runs_are_found_by_the_beginning_of_an_id_by_name_and_by_a_filter(store: Store) -> None:
+    first, second, third = (store.score(0.8, name=f"only-{name}", tags={"landslide.kind": "run"}) for name in "abc")
+    compared = compare(store.client, [first[:12], "only-b"], where="attributes.run_name = 'only-c'")
+    assert {row.run.id for row in compared.rows} == {first, second, third}
+
+
+def test_a_filter_that_cannot_be_read_or_finds_nothing_is_refused(store: Store) -> None:
+    with pytest.raises(ComparisonError, match="MLflow cannot read it"):
+        compare(store.client, [], where="f1 is good")
+    with pytest.raises(ComparisonError, match="none of the 0 runs that it finds"):
+        compare(store.client, [], where="params.seed = 'none'")
+
+
+def a_sweep(store: Store, name: str, sampler: str = "grid") -> str:
+    tags = {"landslide.kind": "multirun", "landslide.sweep": name, "landslide.sampler": sampler}
+    run_id: str = store.client.create_run(store.experiment, run_name=name, tags=tags).info.run_id
+    return run_id
+
+
+def child(parent: str, number: int, kind: str = "run", stratum: str = "unet") -> dict[str, str]:
+    place = {"mlflow.parentRunId": parent, "landslide.trial": str(number)}
+    return {**place, "landslide.kind": kind, "landslide.stratum": stratum}
+
+
+def test_of_a_sweep_its_repeats_are_compared(store: Store) -> None:
+    parent = a_sweep(store, "with repeats", "tpe")
+    store.score(0.99, tags=child(parent, 0), params={"optimizer.lr": "0.5"})
+    repeats = [store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"}) for seed in range(3)]
+    compared = compare(store.client, ["with repeats"])
+    assert {row.run.id for row in compared.rows} == set(repeats)
+    assert any("the repeats of each tuned setting" in note for note in compared.notes)
+
+
+def test_of_a_search_the_best_setting_of_each_stratum_is_compared_and_said_to_be_selected(store: Store) -> None:
+    # Given
+    parent = a_sweep(store, "a search", "tpe")
+    best = {}
+    for arch in ("unet", "fpn"):
+        for number, f1 in enumerate((0.7, 0.9, 0.8)):
+            params = {"arch.name": arch, "optimizer.lr": f"{number}e-3"}
+            run_id = store.score(f1, tags=child(parent, number, stratum=arch), params=params)
+            best[arch] = run_id if f1 == 0.9 else best.get(arch, "")
+    pruned = child(parent, 9) | {"landslide.pruned": "after epoch 1"}
+    store.score(0.95, tags=pruned, params={"optimizer.lr": "9e-3"})
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert {row.run.id for row in compared.rows} == set(best.values())
+    assert any("selected on these tiles, so its numbers flatter" in note for note in compared.notes)
+
+
+def test_of_a_large_grid_the_best_setting_is_compared_with_all_its_seeds(store: Store) -> None:
+    # Given: 25 rates and two seeds; the single best run is of a rate that is bad with the other seed
+    parent = a_sweep(store, "a large grid")
+    for rate in range(25):
+        for seed in range(2):
+            f1 = {(7, 0): 0.8, (7, 1): 0.82, (3, 0): 0.9}.get((rate, seed), 0.5)
+            params = {"optimizer.lr": f"{rate}", "seed": f"{seed}"}
+            store.score(f1, tags=child(parent, 2 * rate + seed), params=params)
+    # When
+    (stratum,) = compare(store.client, [parent]).strata
+    # Then
+    assert [(row.run.params["optimizer.lr"], row.seed) for row in stratum.rows] == [("7", "0"), ("7", "1")]

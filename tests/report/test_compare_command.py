@@ -1,0 +1,96 @@
+"""``landslide compare`` as a person types it, on runs that cannot be compared, or only by some of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+
+from landslide.cli.main import main
+from landslide.errors import ComparisonError
+from landslide.report.runs import read_run, read_validation
+from tests.report.conftest import Store
+
+
+def compared(store: Store, *words: str) -> int:
+    return main(["compare", *words, "--uri", store.client.tracking_uri])
+
+
+def counts_of(store: Store, run_id: str) -> Path:
+    """Where the file lies."""
+    return Path(urlparse(store.client.get_run(run_id).info.artifact_uri).path) / "validation" / "best.npz"
+
+
+@pytest.fixture(scope="module")
+def other_tiles(store: Store) -> list[str]:
+    """Two architectures of two seeds, validated on different landslides."""
+    return [
+        store.tested(f1 + 0.01 * seed, seed, ground=ground, params={"arch.name": arch})
+        for ground, (arch, f1) in enumerate((("unet", 0.8), ("fpn", 0.9)))
+        for seed in range(2)
+    ]
+
+
+def test_runs_on_other_tiles_are_refused_with_the_cure(
+    store: Store, other_tiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(store, *other_tiles) == 2
+    told = capsys.readouterr()
+    assert "FPN on 20 tiles (1_000, ...); U-Net on 20 tiles (0_000, ...)" in told.err
+    assert "--unpaired" in told.err
+    assert told.out == ""
+
+
+def test_unpaired_compares_them_over_seeds_alone_and_says_so(
+    store: Store, other_tiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(store, *other_tiles, "--unpaired") == 0
+    told = capsys.readouterr().out
+    assert "validated on different tiles, so these networks cannot be compared tile by tile" in told
+    assert "the variance of each side's own tiles counts in full" in told
+
+
+def test_a_run_without_counts_is_refused_with_the_cure(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = store.score(0.8)
+    assert compared(store, run_id, store.tested(0.9)) == 2
+    told = capsys.readouterr().err
+    assert f"Run '{run_id}' (run) has no counts of its tiles" in told
+    assert f"landslide rerun {run_id[:8]}" in told
+
+
+def test_a_file_of_counts_that_is_cut_off_is_told_like_one_that_is_missing(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = store.tested(0.8)
+    path = counts_of(store, run_id)
+    path.write_bytes(path.read_bytes()[:200])
+    assert compared(store, run_id) == 2
+    assert "has no counts of its tiles" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("array", ["counts", "histograms", "tile_id"])
+def test_arrays_of_another_shape_are_no_validation(store: Store, array: str) -> None:
+    run_id = store.tested(0.8)
+    path = counts_of(store, run_id)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **{**arrays, array: arrays[array][:-1]})
+    with pytest.raises(ComparisonError, match=r"validation/best\.npz cannot be read"):
+        read_validation(store.client, read_run(store.client.get_run(run_id)))
+
+
+def test_a_run_that_still_goes_is_refused_where_it_was_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = store.log(status="RUNNING")
+    assert compared(store, run_id, store.tested(0.9)) == 2
+    assert f"Run '{run_id}' (run) is still going" in capsys.readouterr().err
+
+
+def test_one_run_alone_is_shown_without_tests_and_that_is_no_error(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(store, store.tested(0.8)) == 0
+    told = capsys.readouterr().out
+    assert "no other finished run stands beside it" in told
+    assert "Nothing is tested: a test needs two strata" in told
