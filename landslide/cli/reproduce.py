@@ -24,7 +24,7 @@ comparable and why), rankings, ratios of times, and our Figures 6, 7 and 8.
   landslide reproduce paper                                        in full: 4 models x 5 seeds x 100 epochs, hub, GPU
   landslide reproduce paper --seeds 0,1,2 sweep.slots=4            a GPU each, where there are four
   landslide reproduce paper --scale epochs=6,encoder=efficientnet_lite0,image_size=128
-                                                                   scaled: no hub, and hours on a CPU
+                                                                   scaled: for a CPU, without the hub
   landslide reproduce paper -o FOLDER data.root=PATH               any value of train.py
 
 It is a sweep, named reproduce-paper and what is scaled: `landslide sweep status` shows how far it is. Killed or

@@ -102,8 +102,15 @@ def _rows(run: Run, split: Mapping[str, Any], environment: Mapping[str, Any]) ->
         _Row(
             "Epoch compared", NOT_SAID, "the last", why='theirs "were trained for 100 epochs and tested consequently"'
         ),
-        _Row("Split", NOT_SAID, f"at random, seed {params['data.split.seed']}", "data.split.seed", "not published"),
+        _Row("Split", NOT_SAID, _split(params), "data.split.seed", "not published"),
     ]
+
+
+def _split(params: Mapping[str, str]) -> str:
+    at_random = (
+        params["data.split.by"] == "tile" and params["data.split.csv"] == params["data.split.hold_out"] == "None"
+    )
+    return f"at random, seed {params['data.split.seed']}" if at_random else "of our choice"
 
 
 def _last_part(name: str) -> str:

@@ -905,7 +905,7 @@ COMMANDS = [
     row("landslide reproduce paper seed=3", "seed=3: what is reproduced settles it. Name seeds so: --seeds 0,1,2"),
     row("landslide reproduce paper sweep.repeats=2", "sweep.repeats=2: what is reproduced settles it"),
     row("landslide reproduce paper optimizer.lr=1e-3,2e-3", "optimizer.lr=1e-3,2e-3: give one value"),
-    row("landslide reproduce paper data.image_sise=32", "Did you mean 'data.image_size'?", lines=6),
+    row("landslide reproduce paper data.image_sise=32", "Did you mean 'data.image_size'?", lines=7),
     row("landslide reproduce paper", "no Bijie dataset there", "LANDSLIDE_BIJIE_ROOT"),
     row(f"landslide reproduce paper {TINY_TILES}", "the hub cannot be reached for the weights of resnet50"),
     row("landslide data check nowhere", "data.root=nowhere: there is no such folder"),
