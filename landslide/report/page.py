@@ -20,6 +20,7 @@ from landslide.report.table import MISSING, Column
 
 if TYPE_CHECKING:
     from landslide.report.comparison import Comparison
+    from landslide.report.reproduction import Reproduction
     from landslide.report.sweep import SweepReport
 
 _UI = "http://127.0.0.1:5000"
@@ -46,12 +47,22 @@ def render(comparison: Comparison) -> str:
     )
 
 
+def render_reproduction(reproduction: Reproduction) -> str:
+    """The page of a published comparison beside ours."""
+    return fill(
+        "reproduction.html.j2",
+        reproduction,
+        address=lambda run: _address(reproduction.tracking_uri, run),
+        served=_is_served(reproduction.tracking_uri),
+    )
+
+
 def _first(columns: Sequence[Column], *keys: str) -> list[Column]:
     """These before the others: a phone shows three columns at once."""
     return sorted(columns, key=lambda column: keys.index(column.key) if column.key in keys else len(keys))
 
 
-def fill(template: str, report: Comparison | SweepReport, **values: Any) -> str:
+def fill(template: str, report: Comparison | SweepReport | Reproduction, **values: Any) -> str:
     """A page from a template beside this file, which extends ``base.html.j2``.
 
     Args:

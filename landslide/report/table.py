@@ -21,6 +21,9 @@ MISSING = "\N{EN DASH}"
 MARK = "\N{DAGGER}"
 """Of a heading over what was selected on the tiles that it is measured on."""
 
+_LONG = 32
+"""Characters beyond which the words of a printed column are wrapped."""
+
 _MACHINE_BOUND = frozenset({"time_s", "time_to_best_s", "images_per_s", "memory_mb"})
 """Numbers that say something of the device."""
 
@@ -175,13 +178,14 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", " ".join(text.split()))
 
 
-def to_latex(columns: Sequence[Column], *, above: str, below: str) -> str:
+def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = "tab:landslide-comparison") -> str:
     """A ``table*`` for a paper; needs the package booktabs.
 
     Args:
         columns: of the table; those that only a screen needs are left out.
         above: the caption.
         below: a note under the table.
+        label: by which a paper refers to it.
     """
     columns = [column for column in columns if not column.page_only and column.key not in {"settings", "runs"}]
     lines = [[_marked(cell, escape_latex, r"\textbf{{{}}}") for cell in cells] for cells in _lines(columns)]
@@ -191,8 +195,8 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str) -> str:
             r"\begin{table*}",
             r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
             f"  \\caption{{{escape_latex(above)}}}",
-            r"  \label{tab:landslide-comparison}",
-            f"  \\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in columns)}}}",
+            f"  \\label{{{label}}}",
+            f"  \\begin{{tabular}}{{{''.join(map(_alignment, columns))}}}",
             r"    \toprule",
             f"    {' & '.join(escape_latex(column.heading) for column in columns)} \\\\",
             r"    \midrule",
@@ -204,6 +208,12 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str) -> str:
             "",
         ]
     )
+
+
+def _alignment(column: Column) -> str:
+    if column.numeric:
+        return "r"
+    return r"p{0.24\linewidth}" if any(len(cell.text) > _LONG for cell in column.cells) else "l"
 
 
 _LATEX = {

@@ -48,6 +48,8 @@ SMALL = (
 )
 """What stands between ``train.py`` and the words of a row: one epoch on twelve tiles."""
 
+TINY_TILES = "data.root=tiles data.cache_dir=cache data.image_size=64 data.batch_size=4 'data.split={train: 8, val: 4}'"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -897,6 +899,19 @@ COMMANDS = [
     row("landslide rerun STORED", "data.root=", "no Bijie dataset there", given=no_tiles),
     row("landslide rerun --uri http://127.0.0.1:CLOSED STORED", *NOT_ANSWERING),
     row("landslide rerun", "the following arguments are required: RUN", lines=9),
+    row("landslide reproduce oak", "invalid choice: 'oak' (choose from", lines=9),
+    row("landslide reproduce paper --seeds 0,one", "--seeds 0,one: 'one' is no whole number from 0 up"),
+    row("landslide reproduce paper --seeds 1,0,1", "--seeds 1,0,1: 1 stands there more than once"),
+    row("landslide reproduce paper --seeds 0,2", "--seeds 0,2: seeds must follow one another, such as --seeds 0,1"),
+    row("landslide reproduce paper --scale epoch=6", "--scale epoch=6: must be one of", "Did you mean 'epochs'?"),
+    row("landslide reproduce paper --scale epochs=6,epochs=7", "epochs stands there more than once"),
+    row("landslide reproduce paper --scale epochs=0", "trainer.max_epochs=0: must be 1 or more"),
+    row("landslide reproduce paper seed=3", "seed=3: what is reproduced settles it. Name seeds so: --seeds 0,1,2"),
+    row("landslide reproduce paper sweep.repeats=2", "sweep.repeats=2: what is reproduced settles it"),
+    row("landslide reproduce paper optimizer.lr=1e-3,2e-3", "optimizer.lr=1e-3,2e-3: give one value"),
+    row("landslide reproduce paper data.image_sise=32", "Did you mean 'data.image_size'?", lines=7),
+    row("landslide reproduce paper", "no Bijie dataset there", "LANDSLIDE_BIJIE_ROOT"),
+    row(f"landslide reproduce paper {TINY_TILES}", "the hub cannot be reached for the weights of resnet50"),
     row("landslide data check nowhere", "data.root=nowhere: there is no such folder"),
     row("landslide data check letter.txt", "data.root=letter.txt", given=a_file("letter.txt")),
     row("landslide data check tiles", "data.root=tiles: this folder is empty", given=empty_root),
