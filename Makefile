@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check fix ui bench soak
+.PHONY: help train test check fix ui bench simulate soak
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ ui: $(VENV)/.installed  ## the MLflow page with every run
 
 bench: $(VENV)/.installed  ## a training step through the whole program, against a bare PyTorch loop
 	$(BIN)/python benchmarks/training_step.py
+
+simulate: $(VENV)/.installed  ## how often a comparison is wrong, on simulated trainings, into docs/statistics.md; minutes
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/comparison_simulation.py --write
 
 soak: $(VENV)/.installed-dev  ## kill sweeps a thousand times and see whether anything is lost; an hour
 	$(BIN)/python -m tests.sweep.soak

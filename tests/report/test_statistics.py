@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
+from benchmarks.comparison_simulation import NETWORKS, Cell, simulate
 from landslide.errors import ComparisonError
 from landslide.metrics import ratios
 from landslide.report.statistics import (
@@ -279,3 +280,29 @@ def test_all_pairs_of_twenty_networks_take_less_than_a_second() -> None:
     start = time.process_time()
     assert len(compare_networks(strata, pairs)) == 190
     assert time.process_time() - start < 3  # 0.4 s alone; both cores of a busy machine count
+
+
+# ------------------------------------------------------------------------- how often: the fast part of `make simulate`
+@pytest.mark.parametrize(("seeds", "tiles"), [(3, 80), (5, 20)])
+def test_one_recipe_under_two_names_is_seldom_called_two(seeds: int, tiles: int) -> None:
+    found = simulate(Cell((seeds, seeds), tiles), repeats=250)["recipes"]
+    assert 0.0 < found.rejected <= 0.07
+    assert found.covered >= 0.93
+
+
+def test_tiles_alone_call_one_recipe_two() -> None:
+    found = simulate(Cell((2, 2), 80, networks=True), repeats=60)
+    assert found["one each"].rejected > 0.2
+    assert found["recipes"].rejected <= 0.1
+
+
+def test_intervals_of_recipes_hold_for_other_tiles_and_those_of_seeds_alone_do_not() -> None:
+    found = simulate(Cell((10, 10), 80, gap=0.0), repeats=250)
+    assert 0.93 <= found["recipes"].covered <= 0.98
+    assert found["seeds alone"].covered < 0.85
+
+
+def test_equal_networks_are_seldom_called_unequal() -> None:
+    found = simulate(NETWORKS[1], repeats=100)["networks"]
+    assert found.rejected <= 0.1
+    assert found.covered >= 0.9
