@@ -65,6 +65,7 @@ def run_typed(
     *,
     environment: Mapping[str, str],
     before: Callable[[], None] | None = None,
+    longest_s: float = LONGEST_S,
 ) -> Ended:
     """Run ``train.py ...`` or ``landslide ...``.
 
@@ -74,17 +75,18 @@ def run_typed(
         folder: to stand in.
         environment: all of it.
         before: called in the fork before the command, to take rights or disk from it; a function of a module.
+        longest_s: after which it is killed.
     """
     with tempfile.TemporaryDirectory() as aside:
         streams = [Path(aside) / name for name in ("stdout", "stderr")]
         arguments = (shlex.split(typed), folder, dict(environment), streams, before)
         process = context.Process(target=_run, args=arguments)
         process.start()
-        process.join(LONGEST_S)
+        process.join(longest_s)
         if process.exitcode is None:
             process.kill()
             process.join()
-            raise TimeoutError(f"{typed}: still running after {LONGEST_S} s")
+            raise TimeoutError(f"{typed}: still running after {longest_s} s")
         return Ended(process.exitcode, *(stream.read_text(encoding="utf-8") for stream in streams))
 
 
