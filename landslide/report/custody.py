@@ -36,8 +36,8 @@ ALL_PAIRS = 6
 
 
 @dataclass(frozen=True)
-class Tested:
-    """One setting, and the networks that were trained with it."""
+class Scored:
+    """One setting on the test part, and the networks that were trained with it."""
 
     label: str
     runs: Sequence[Run]
@@ -63,7 +63,7 @@ class CustodyReport:
 
     name: str
     """Of the sweep, or of the run."""
-    strata: Sequence[Tested]
+    strata: Sequence[Scored]
     looks: int
     """How often the test part was looked at, this look included."""
     notes: Sequence[str]
@@ -184,7 +184,7 @@ def _spread(found: Estimate) -> str:
     return f"{found.mean:.4f}" + ("" if math.isnan(found.sd) else f" \N{PLUS-MINUS SIGN} {found.sd:.4f}")
 
 
-def _cells(each: Tested) -> list[str]:
+def _cells(each: Scored) -> list[str]:
     f1 = each.estimates["f1"]
     interval = MISSING if math.isnan(f1.low) else f"{f1.low:.4f} to {f1.high:.4f}"
     others = [_spread(each.estimates[key]) for key in RATIOS if key != "f1"]
@@ -210,7 +210,7 @@ def report_test(
     return CustodyReport(name, order, looks, notes)
 
 
-def _read(client: MlflowClient, label: str, runs: Sequence[Run]) -> Tested:
+def _read(client: MlflowClient, label: str, runs: Sequence[Run]) -> Scored:
     counts = []
     with TemporaryDirectory() as scratch:
         for run in runs:
@@ -218,4 +218,4 @@ def _read(client: MlflowClient, label: str, runs: Sequence[Run]) -> Tested:
             with np.load(path, allow_pickle=False) as stored:
                 counts.append(stored["counts"])
                 tile_id = [str(each) for each in stored["tile_id"]]
-    return Tested(label, runs, np.stack(counts), tile_id)
+    return Scored(label, runs, np.stack(counts), tile_id)
