@@ -8,6 +8,7 @@
     |   |-- TrackingError         the MLflow store
     |   |-- SweepError            a sweep's database, or a sweep that is not the one that was begun
     |   |-- ComparisonError       runs that cannot be compared
+    |   |-- CustodyError          a test part that is not there, cannot be scored, or was looked at before
     |   `-- StorageError          a disk that is full, a folder that cannot be written
     |-- TrainingDiverged          the loss is no longer a number; the run is FAILED, its last good checkpoint stays
     `-- OutOfMemory               the machine has too little for this batch; the run is FAILED likewise
@@ -54,6 +55,10 @@ class SweepError(UserError):
 
 class ComparisonError(UserError):
     """The runs asked for do not exist or cannot be compared."""
+
+
+class CustodyError(UserError):
+    """The test part is not there, cannot be scored, or was looked at before."""
 
 
 class StorageError(UserError):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from landslide import __version__
-from landslide.cli import compare, data, doctor, reproduce, rerun, sweep, sync, ui
+from landslide.cli import compare, data, doctor, reproduce, rerun, sweep, sync, test, ui
 from landslide.cli.exit_status import tell
 
 DESCRIPTION = """\
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"landslide {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (compare, reproduce, sweep, rerun, sync, ui, data, doctor):
+    for command in (compare, reproduce, sweep, test, rerun, sync, ui, data, doctor):
         command.add(commands)
     return parser
 

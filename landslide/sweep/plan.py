@@ -22,7 +22,7 @@ from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
 from landslide.sweep.launched import require_processes
 from landslide.sweep.slots import BASIC_LAUNCHER
-from landslide.sweep.space import Space, Stratum, quoted, read_space
+from landslide.sweep.space import SEED, Space, Stratum, quoted, read_space
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
 from landslide.sweep.trial import make_pruner
 from landslide.training.result import RunResult
@@ -108,8 +108,13 @@ class Branch:
         """The objectives of a finished trial."""
         return [result.score, *(result.costs[metric] for metric in self.against)]
 
+    def keeps_model(self, record: Record) -> bool:
+        """Whether a trial's weights stay: of the best setting, whatever its seed, since all of them may be tested."""
+        found = self.study.best
+        return record.finished and found is not None and setting_of(record.params) == setting_of(found.params)
+
     def keep_the_better(self, number: int) -> None:
-        """Of two trials only the better keeps its weights, at once: a long sweep needs no large disk."""
+        """Of two settings only the better keeps its weights, at once: a long sweep needs no large disk."""
         if self.keep_models != "finalists":
             return
         found = self.study.best
@@ -117,8 +122,13 @@ class Branch:
             self.study.records if found is not None and found.number == number else [self.study.records[number]]
         ):
             if record.finished and (found is None or record.number != found.number):
-                for name in ("model", "checkpoints"):
+                for name in ("checkpoints",) if self.keeps_model(record) else ("model", "checkpoints"):
                     shutil.rmtree(self.folder / str(record.number) / name, ignore_errors=True)
+
+
+def setting_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a trial but its seed, in which the trainings of one setting differ."""
+    return {key: value for key, value in params.items() if key != SEED}
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,8 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
         if config.hydra.launcher._target_ == BASIC_LAUNCHER:  # any other may train on another machine
             for each in (*configs, *networks):
                 choose_hardware(each.trainer)
-        disk = require_disk(networks, base)
+        axis = next((len(parameter.values) for parameter in space.parameters if parameter.key == SEED), 1)
+        disk = require_disk(networks, base, again=axis - 1 + repeats_wanted(space, config.sweep))
         _require_groups(compose_one, space)
     identities = [identity(each, space, data_digest(each)) for each in configs]
     return Request(space, compose_one, configs, identities, sweep_name(config.sweep, space, config), base, disk)

@@ -468,8 +468,12 @@ def _status(state: Sweep) -> str:
 
 
 def _finalists(state: Sweep) -> list[Path]:
-    found = [(branch, branch.study.best) for branch in state.branches]
-    return [branch.folder / str(record.number) for branch, record in found if record is not None]
+    return [
+        branch.folder / str(record.number)
+        for branch in state.branches
+        for record in branch.study.records
+        if branch.keeps_model(record)
+    ]
 
 
 def _hand_on_finalists(state: Sweep) -> None:

@@ -7,18 +7,24 @@ import json
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
-from mlflow.entities import LoggedModel, LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelStatus, Run
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 import landslide
+from landslide.errors import WeightsError
 from landslide.tracking.store import Store
+
+if TYPE_CHECKING:
+    from landslide.models.segmenter import Segmenter
 
 REQUIREMENTS = ("torch", "segmentation-models-pytorch", "timm", "safetensors", "numpy")
 
@@ -71,6 +77,43 @@ def _begun(store: Store, run_id: str, digest: str) -> LoggedModel:
     return store.client.create_logged_model(
         experiment, name=MODEL, source_run_id=run_id, tags={WEIGHTS_TAG: digest}, params=run.data.params
     )
+
+
+def find_model(store: Store, run: Run) -> LoggedModel | None:
+    """The newest whole model of a run, None where it has none; a run that was prolonged may have several."""
+    found = store.client.search_logged_models(
+        [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
+    )
+    whole = [model for model in found if model.status == LoggedModelStatus.READY and WEIGHTS_TAG in model.tags]
+    return max(whole, key=lambda model: model.creation_timestamp, default=None)
+
+
+def load_model(store: Store, model: LoggedModel) -> Segmenter:
+    """A logged model as a network in evaluation, without running the code that was logged with it.
+
+    Raises:
+        WeightsError: where its files are gone, or are not those that were logged.
+    """
+    from landslide.models.segmenter import build_segmenter
+
+    mlflow.set_tracking_uri(store.uri)
+    with TemporaryDirectory() as scratch:
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}", dst_path=scratch))
+            weights = (folder / "artifacts" / "weights.safetensors").read_bytes()
+            spec = json.loads((folder / "artifacts" / "segmenter.json").read_text(encoding="utf-8"))
+            spec.pop("dtype")
+        except (MlflowException, OSError, ValueError, KeyError) as error:
+            raise WeightsError(f"{_place(model)}: cannot be read ({str(error).splitlines()[0]}).") from error
+    if hashlib.sha256(weights).hexdigest() != model.tags[WEIGHTS_TAG]:
+        raise WeightsError(f"{_place(model)}: its weights are not those that were logged.")
+    segmenter = build_segmenter(encoder_weights=None, **spec)
+    segmenter.load_state_dict(load(weights))
+    return segmenter.eval()
+
+
+def _place(model: LoggedModel) -> str:
+    return f"model {model.model_id} of run {model.source_run_id}"
 
 
 def _log(folder: Path, signature: ModelSignature, run_id: str, model_id: str) -> None:

@@ -122,6 +122,12 @@ def _sqlite_file(uri: str) -> Path | None:
     return Path(name) if name and name != ":memory:" else None
 
 
+def folder_of(store: Store) -> Path:
+    """Where a local database lies; of a server ``mlruns`` here."""
+    database = _sqlite_file(store.uri)
+    return FOLDER if database is None else database.parent
+
+
 @contextmanager
 def _alone(database: Path) -> Iterator[None]:
     """Several processes that make one SQLite database at once break it."""

@@ -58,12 +58,13 @@ def validation_mb(cfg: DictConfig) -> float:
     return float(tiles * cfg.data.image_size**2 * BYTES_A_PIXEL / 1e6)
 
 
-def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
+def require_disk(configs: Sequence[DictConfig], folder: Path, *, again: int = 0) -> str:
     """Estimate what these runs write, one after the other.
 
     Args:
         configs: at least one; all with the same ``tracking.keep_models``.
         folder: where checkpoints go; it need not be there yet.
+        again: how often the best setting of each architecture is trained with further seeds.
 
     Returns:
         A sentence for people.
@@ -81,7 +82,8 @@ def require_disk(configs: Sequence[DictConfig], folder: Path) -> str:
         each.append((cfg.arch.name, sizes[key] * averaged))
     keep = configs[0].tracking.keep_models
     if keep == "finalists":
-        kept = KEPT * sum({arch: max(size for name, size in each if name == arch) for arch, _ in each}.values())
+        largest = {arch: max(size for name, size in each if name == arch) for arch, _ in each}
+        kept = (KEPT + again) * sum(largest.values())  # of those with further seeds the models alone
     else:
         kept = KEPT * sum(size for _, size in each) if keep == "all" else 0.0
     maps = max(map(validation_mb, configs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def record(
         folder = Path(name)
         (folder / "validation").mkdir()
         for which, validation in (("best", best), ("last", last)):
-            _write_validation(folder / "validation" / f"{which}.npz", validation, data, store_probability)
+            path = folder / "validation" / f"{which}.npz"
+            write_measured(path, validation, data, data.split.val, store_probability=store_probability)
             _write_confusion(folder / "confusion_matrix", which, validation)
         if store_probability:
             _write_tiles(folder / "validation" / "tiles.zip", data)
@@ -62,8 +64,18 @@ def _summary(history: History, best: Validation, last: Validation) -> dict[str, 
     return metrics
 
 
-def _write_validation(path: Path, validation: Validation, data: TileDataModule, store_probability: bool) -> None:
-    rows = data.split.val
+def write_measured(
+    path: Path, validation: Validation, data: TileDataModule, rows: Sequence[int], *, store_probability: bool
+) -> None:
+    """What was measured on the tiles of a part, as an ``npz``; docs/architecture.md has its arrays.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        validation: of these tiles, in their order.
+        data: that they are of.
+        rows: of the part.
+        store_probability: also the probability maps, one byte a pixel.
+    """
     arrays: dict[str, npt.NDArray[Any]] = {
         "tile_id": np.array([data.cache.tile_id[row] for row in rows]),
         "histograms": validation.histograms,

@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-import pytest
 from mlflow import MlflowClient
 
 from landslide.report.paper import TABLE_II
 from landslide.report.table import MISSING
-from tests.cli.typed import run_typed, start_fork_server
+from tests.cli.typed import run_typed
 from tests.conftest import TILES
 
 NAME = "reproduce-paper-encoder-tu-test_resnet-weights-None-image_size-64-train-16-val-8-epochs-1"
 SCALED = "scaled: encoder tu-test_resnet, weights None, image_size 64, train 16, val 8, epochs 1"
-
-
-@pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    return start_fork_server()
 
 
 def _killed_once_a_run_has_finished() -> None:
@@ -38,7 +31,7 @@ def _killed_once_a_run_has_finished() -> None:
 
 
 def test_killed_and_asked_for_more_seeds_it_goes_on_and_sets_the_paper_beside_ours(
-    server: ForkServerContext, dataset: Path, tmp_path: Path
+    dataset: Path, tmp_path: Path
 ) -> None:
     # Given: one seed, killed when the first of its four runs had its result
     typed = (
@@ -48,13 +41,13 @@ def test_killed_and_asked_for_more_seeds_it_goes_on_and_sets_the_paper_beside_ou
     assert TILES["count"] == 16 + 8
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANDSLIDE", "MLFLOW"))}
     environment = {**kept, "LANDSLIDE_BIJIE_ROOT": str(dataset)}
-    killed = run_typed(server, typed + "0", tmp_path, environment=environment, before=_killed_once_a_run_has_finished)
+    killed = run_typed(typed + "0", tmp_path, environment=environment, before=_killed_once_a_run_has_finished)
     assert killed.status == -signal.SIGKILL
     sweep = tmp_path / "mlruns" / "sweeps" / NAME
     (first,) = sweep.glob("*/0/result.json")
     written = first.stat().st_mtime_ns
     # When: the same command, with another seed
-    ended = run_typed(server, typed + "0,1", tmp_path, environment=environment)
+    ended = run_typed(typed + "0,1", tmp_path, environment=environment)
     # Then: what was finished was not trained again, and every run is there once
     assert ended.status == 0, ended.stderr
     assert first.stat().st_mtime_ns == written

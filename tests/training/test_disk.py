@@ -68,6 +68,13 @@ def test_maps_take_three_bytes_a_validation_pixel_where_they_are_kept(
     assert "maps" not in require_disk([not_kept], tmp_path)
 
 
+def test_a_finalist_that_is_trained_again_with_other_seeds_keeps_a_model_for_each(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    cfg = compose_run(*tiny, "arch=unet")
+    assert f"{(4 + 3) * weights_mb(cfg):.0f} MB kept" in require_disk([cfg], tmp_path, again=3)
+
+
 def test_a_disk_that_is_too_small_is_refused_with_the_cure(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

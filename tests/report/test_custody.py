@@ -1,0 +1,121 @@
+"""The table of the test part, from counts that are made up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.entities import Metric, Param, Run, RunData, RunInfo
+from rich.console import Console
+
+from landslide.report.custody import CustodyReport, Scored
+from landslide.report.table import MISSING
+
+TILES = 12
+
+
+def stored_run(name: str, seed: int, validation: float = 0.9) -> Run:
+    info = RunInfo(
+        run_id=f"{name}{seed}", experiment_id="1", user_id="", status="FINISHED", start_time=0, end_time=0,
+        lifecycle_stage="active", run_name=f"{name} seed={seed}",
+    )  # fmt: skip
+    return Run(info, RunData([Metric("best/f1", validation, 0, 0)], [Param("seed", str(seed))], []))
+
+
+def scored(label: str, hits: float, seeds: int, **given: Any) -> Scored:
+    """Networks that find about this share of 100 landslide pixels on each tile, and call 10 others landslide."""
+    random = np.random.default_rng(int(hits * 1000))
+    found = np.clip((100 * (hits + random.normal(0, 0.02, (seeds, TILES)))).round(), 0, 100).astype(np.int64)
+    counts = np.stack([found, np.full_like(found, 10), 100 - found, np.full_like(found, 890)], axis=-1)
+    tile_id = [f"tile{number}" for number in range(TILES)]
+    return Scored(
+        label, [stored_run(label, seed) for seed in range(seeds)], **{"counts": counts, "tile_id": tile_id, **given}
+    )
+
+
+def report(*strata: Scored) -> CustodyReport:
+    return CustodyReport("lr", strata, looks=1, notes=["U-Net: the setting of trial 3."])
+
+
+def printed(shown: CustodyReport) -> str:
+    file = io.StringIO()
+    shown.terminal(Console(width=500, file=file))
+    return file.getvalue()
+
+
+def test_the_figures_are_mean_and_deviation_over_seeds_of_ratios_pooled_over_tiles() -> None:
+    # Given
+    unet = scored("U-Net", 0.8, 3)
+    tp, fp, fn, _ = unet.counts.sum(1).T
+    f1 = 2 * tp / (2 * tp + fp + fn)
+    # When
+    _, cells = report(unet).rows()
+    # Then
+    assert cells[:3] == ["U-Net", "3", f"{f1.mean():.4f} ± {f1.std(ddof=1):.4f}"]
+    assert cells[-1] == "0.9000"
+
+
+def test_settings_with_several_seeds_are_compared_as_settings() -> None:
+    told = report(scored("U-Net", 0.9, 3), scored("FPN", 0.5, 3)).verdict
+    assert told[0] == "These settings, trained again with any seed and tested on tiles like these:"
+    assert told[1].startswith("U-Net has a higher F1 than FPN, by ")
+
+
+def test_one_seed_allows_a_sentence_on_these_networks_alone_and_says_why() -> None:
+    told = report(scored("U-Net", 0.9, 3), scored("FPN", 0.5, 1)).verdict
+    assert told[0] == (
+        "These trained networks, on tiles like these. Of the settings themselves nothing can be said: trained with one "
+        "seed: FPN."
+    )
+    assert told[1].startswith("These networks of U-Net have a higher F1 than those of FPN")
+
+
+def test_settings_that_were_scored_on_different_tiles_are_not_compared() -> None:
+    other = scored("FPN", 0.5, 3, tile_id=[f"other{number}" for number in range(TILES)])
+    assert report(scored("U-Net", 0.9, 3), other).verdict == [
+        "Not compared: the settings were scored on different tiles."
+    ]
+
+
+def test_one_setting_alone_is_compared_with_nothing() -> None:
+    assert report(scored("U-Net", 0.9, 3)).verdict == []
+
+
+def test_a_number_that_is_undefined_is_a_dash_and_an_empty_field() -> None:
+    # Given: a network that calls nothing landslide, where there is none
+    counts = np.zeros((2, TILES, 4), dtype=np.int64)
+    counts[..., 3] = 1000
+    shown = report(scored("U-Net", 0.9, 2), scored("FPN", 0.5, 2, counts=counts))
+    # When, then
+    assert shown.rows()[2][2] == MISSING
+    assert shown.sentence.endswith(f"FPN {MISSING}.")
+    assert "U-Net and FPN cannot be compared in F1, which is undefined for a run." in shown.verdict
+    lines = list(csv.DictReader(io.StringIO(shown.csv())))
+    assert [line["f1"] for line in lines if line["model"] == "FPN"] == ["", ""]
+    assert all(math.isfinite(float(line["f1"])) for line in lines if line["model"] == "U-Net")
+
+
+def test_the_file_has_a_line_for_each_network_with_its_pixels() -> None:
+    unet = scored("U-Net", 0.9, 3)
+    lines = list(csv.DictReader(io.StringIO(report(unet).csv())))
+    assert [line["seed"] for line in lines] == ["0", "1", "2"]
+    assert [int(line["TP"]) for line in lines] == unet.counts[..., 0].sum(1).tolist()
+    assert {line["tiles"] for line in lines} == {str(TILES)}
+
+
+@pytest.mark.parametrize(("looks", "words"), [(1, "There has been one look"), (3, "There have been 3 looks")])
+def test_what_is_shown_says_how_often_the_test_part_was_looked_at(looks: int, words: str) -> None:
+    shown = CustodyReport("lr", [scored("U-Net", 0.9, 3)], looks=looks, notes=[])
+    assert words in shown.markdown()
+    assert words in printed(shown)
+
+
+def test_the_notes_and_the_verdict_are_in_both_forms() -> None:
+    shown = report(scored("U-Net", 0.9, 3), scored("FPN", 0.5, 3))
+    for text in (shown.markdown(), printed(shown)):
+        assert "U-Net: the setting of trial 3." in text
+        assert "These settings, trained again with any seed" in text

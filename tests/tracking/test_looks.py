@@ -1,0 +1,83 @@
+"""The log of looks at a test part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from landslide.errors import CustodyError
+from landslide.tracking.looks import (
+    LOG,
+    LOOKS,
+    SHOWN,
+    TAG_LENGTH,
+    Look,
+    alone,
+    count,
+    count_of,
+    looks_of,
+    new_look,
+    unfinished_look,
+)
+from landslide.tracking.run import create_run
+from landslide.tracking.store import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.fixture
+def run_id(store: Store) -> str:
+    return create_run(store, "test", "a sweep", {})
+
+
+def test_a_look_that_is_counted_twice_is_one(store: Store, run_id: str) -> None:
+    look = new_look("landslide test lr", ["a", "b"])
+    assert [count(store, run_id, look), count(store, run_id, look)] == [1, 1]
+    assert count(store, run_id, Look("later", "landslide test lr --again", look.runs)) == 2
+    assert [each.time for each in looks_of(store.client.get_run(run_id))] == [look.time, "later"]
+
+
+def test_a_look_that_was_not_shown_is_unfinished_for_the_same_runs_alone(store: Store, run_id: str) -> None:
+    look = new_look("landslide test lr", ["a", "b"])
+    assert unfinished_look(store.client.get_run(run_id), ["a", "b"]) is None
+    count(store, run_id, look)
+    counted = store.client.get_run(run_id)
+    assert unfinished_look(counted, ["b", "a"]) == look
+    assert unfinished_look(counted, ["a", "c"]) is None
+    store.client.set_tag(run_id, SHOWN, look.time)
+    assert unfinished_look(store.client.get_run(run_id), ["a", "b"]) is None
+
+
+def test_a_log_that_grows_too_long_loses_its_middle_but_no_count(store: Store, run_id: str) -> None:
+    # Given: a log that is nearly full
+    looks = [Look(str(number), "landslide test lr", "0" * 16) for number in range(100)]
+    log = [vars(look) for look in looks]
+    store.client.set_tag(run_id, LOG, json.dumps(log))
+    store.client.set_tag(run_id, LOOKS, "100")
+    # When
+    for number in range(100, 110):
+        count(store, run_id, Look(str(number), "landslide test lr", "0" * 16))
+    # Then
+    run = store.client.get_run(run_id)
+    assert count_of(run) == 110
+    assert len(run.data.tags[LOG]) <= TAG_LENGTH
+    assert [looks_of(run)[place].time for place in (0, -1)] == ["0", "109"]
+
+
+@pytest.mark.parametrize("text", ["none", '[{"time": 1}]', "[3]", '{"time": 1}'])
+def test_a_log_that_was_edited_gives_no_look_away(store: Store, run_id: str, text: str) -> None:
+    store.client.set_tag(run_id, LOG, text)
+    with pytest.raises(CustodyError, match=LOG):
+        looks_of(store.client.get_run(run_id))
+
+
+def test_two_processes_do_not_look_at_once(store: Store) -> None:
+    with alone(store), pytest.raises(CustodyError, match="another process is looking"), alone(store):
+        pass
+    with alone(store):
+        pass
