@@ -15,7 +15,7 @@ def test_each_fold_is_a_run_of_its_own_and_the_report_has_the_optimism(tiny: lis
     # When
     done = train(tmp_path, "-m", *tiny, "data.split.hold_out=null,hill,gorge", "sweep.name=folds")
     # Then
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.status == 0, done.stdout + done.stderr
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     runs = client.search_runs(["1"])
     (parent,) = [run for run in runs if run.data.tags["landslide.kind"] == "multirun"]
@@ -35,7 +35,7 @@ def test_each_fold_is_a_run_of_its_own_and_the_report_has_the_optimism(tiny: lis
 
 def test_a_group_that_the_data_have_not_is_told_before_anything_is_trained(tiny: list[str], tmp_path: Path) -> None:
     done = train(tmp_path, "-m", *tiny, "data.split.hold_out=hill,georg")
-    assert done.returncode == 2
+    assert done.status == 2
     assert "data.split.hold_out=georg: there is no such group. Known: gorge" in done.stderr
     assert "Did you mean 'gorge'?" in done.stderr
     assert not list((tmp_path / "mlruns").glob("sweeps/*/*"))
