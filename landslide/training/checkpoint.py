@@ -53,6 +53,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
             aside.replace(place)
         except (OSError, RuntimeError) as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # torch cannot end the file and says that instead
+                raise error.__context__ from None
             told = storage_error(error, place)
             if told is None:
                 raise

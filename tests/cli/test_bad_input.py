@@ -36,10 +36,17 @@ from safetensors.numpy import save_file
 
 from landslide.data.synthetic import synthesize
 from landslide.training.checkpoint import open_checkpoint
-from tests.cli.typed import ROOT, as_an_ordinary_user, no_file_above, run_typed
+from tests.cli.typed import ROOT, as_an_ordinary_user, make_databases, no_file_above, run_typed
 
 BIN = Path(sys.executable).parent
 small_files = partial(no_file_above, 100_000)
+
+
+def small_files_where_databases_are_made() -> None:
+    make_databases()
+    small_files()
+
+
 Spoil = Callable[[Path], None]
 
 SMALL = (
@@ -748,7 +755,7 @@ STORE = [
         "tracking.experiment=landslide: was deleted. Restore it",
         given=sql("UPDATE experiments SET lifecycle_stage='deleted'"),
     ),
-    row("train.py", "mlflow.db: ", "disk", given=no_store, before=small_files),
+    row("train.py", "mlflow.db: ", "disk", given=no_store, before=small_files_where_databases_are_made),
     row("train.py tracking.experiment=", "tracking.experiment=: cannot be made"),
     row(
         "train.py tracking.uri=http://127.0.0.1:CLOSED",
@@ -1176,7 +1183,7 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing_half_written(
     (folder / "disk").symlink_to(small_disk)
     fill(small_disk, leave=8192)
     command = filled_in(Row(typed, ()).command(), places)
-    ended = run_typed(command, folder, environment=clean_environment())
+    ended = run_typed(command, folder, environment=clean_environment(), before=make_databases)
     assert ended.status == 2, ended
     assert "Traceback" not in ended.stdout + ended.stderr, ended
     assert sees in ended.stderr

@@ -28,6 +28,7 @@ import landslide
 from landslide.tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
+_make = store._make
 IMPORTED_ONCE = (
     "landslide.training.run",  # and with it torch, Lightning, MLflow
     "landslide.sweep.sweeper",  # and with it Optuna, Matplotlib
@@ -144,6 +145,11 @@ def copy_databases(made: Path) -> Iterator[None]:
         yield
     finally:
         store._make = kept
+
+
+def make_databases() -> None:
+    """For ``before`` of a command that is about the making."""
+    store._make = _make
 
 
 def _copy(made: Path, database: Path) -> None:

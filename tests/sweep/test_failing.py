@@ -37,8 +37,7 @@ def processes(sweep: Sweep) -> set[str]:
 
 
 # ------------------------------------------------------------------------------------------------------- interruptions
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize(("slots", "sent"), [(1, signal.SIGTERM), (2, signal.SIGINT)], ids=["SIGTERM", "Ctrl-C"])
 def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begin, sent: int, slots: int) -> None:
     sweep = begin(*SEARCH, "epoch_s=0.15", f"sweep.slots={slots}", "sweep.max_attempts=1")
     for count in (2, 6):

@@ -375,6 +375,30 @@ def test_a_file_that_is_no_checkpoint_is_told(tmp_path: Path, content: bytes | N
         open_checkpoint(path)
 
 
+def test_an_interruption_in_the_middle_of_a_write_is_one_and_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    # Given
+    path = tmp_path / "last.ckpt"
+    torch.save({"epoch": 1}, path)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    # When: several times, for not every moment lies within torch's own writing
+    try:
+        for number in range(8):
+            signal.setitimer(signal.ITIMER_REAL, 0.05 + 0.007 * number)
+            with pytest.raises(KeyboardInterrupt):
+                while True:
+                    WholeCheckpointIO().save_checkpoint({"weights": torch.zeros(4_000_000)}, path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    # Then
+    assert not path.with_name("last.ckpt.part").exists()
+    assert torch.load(path, weights_only=True)
+
+
 def test_a_kill_in_the_middle_of_a_write_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     # Given: a checkpoint, and a process that writes a large one over it and is killed meanwhile
     path = tmp_path / "last.ckpt"
