@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -131,6 +132,8 @@ def sweep(
                 state.tell(
                     f"Everything of '{state.name}' is finished: {_counts(state)}. To train it anew: sweep.fresh=true"
                 )
+            gc.collect()
+            gc.freeze()  # or Python would search all modules and trials for garbage in each trial
             _train(state, Task(hydra_context, task_function, config))
             if config.sweep.role == run_config.WORKER:
                 state.tell("Nothing is left to train here; the controller compares.")
