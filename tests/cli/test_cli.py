@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from landslide.cli.main import main
 from landslide.cli.ui import runs_page
-from tests.conftest import ROOT, train_afresh
+from tests.conftest import ROOT, train, train_afresh
 
 
 def landslide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,8 +42,8 @@ def test_synthesize_writes_a_dataset_and_says_how_to_train_on_it(tmp_path: Path)
         "data.batch_size=8",
         "tracking.keep_models=none",
     ]
-    trained = train_afresh(tmp_path, *shlex.split(command)[2:], *small, f"data.cache_dir={tmp_path / 'cache'}")
-    assert trained.returncode == 0, trained.stderr
+    trained = train(tmp_path, *shlex.split(command)[2:], *small, f"data.cache_dir={tmp_path / 'cache'}")
+    assert trained.status == 0, trained.stderr
     assert "16 + 4 tiles of 64 px" in trained.stdout
     assert (tmp_path / "mlruns" / "mlflow.db").is_file()
     assert not (ROOT / "mlflow.db").exists()

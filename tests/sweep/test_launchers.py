@@ -26,8 +26,8 @@ def trained_by(sweep: Sweep) -> list[int]:
     ("launcher", "package"),
     [
         ("joblib", "hydra_joblib_launcher"),
-        ("submitit_local", "hydra_submitit_launcher"),
-        ("ray", "hydra_ray_launcher"),
+        pytest.param("submitit_local", "hydra_submitit_launcher", marks=pytest.mark.launchers),
+        pytest.param("ray", "hydra_ray_launcher", marks=pytest.mark.launchers),
     ],
 )
 def test_no_trial_of_a_launcher_is_lost_or_trained_twice(

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +21,8 @@ from landslide.errors import ConfigError, TrackingError
 from landslide.training.checkpoint import WholeCheckpointIO, newest_checkpoint, open_checkpoint
 from landslide.training.result import RunResult
 from landslide.training.run import prepare, run
-from tests.conftest import ROOT, begin, compose_run, standing_in, train
+from tests.cli.typed import start_fork_server
+from tests.conftest import begin, compose_run, standing_in, train
 
 EPOCHS = 8
 RECIPE = [
@@ -399,22 +398,20 @@ def test_an_interruption_in_the_middle_of_a_write_is_one_and_leaves_a_whole_chec
     assert torch.load(path, weights_only=True)
 
 
+def _write_large_checkpoint(path: Path) -> None:
+    WholeCheckpointIO().save_checkpoint({str(number): torch.zeros(4_000_000) for number in range(32)}, path)
+
+
 def test_a_kill_in_the_middle_of_a_write_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     # Given: a checkpoint, and a process that writes a large one over it and is killed meanwhile
     path = tmp_path / "last.ckpt"
     torch.save({"epoch": 1}, path)
-    code = (
-        "import sys, torch\nfrom landslide.training.checkpoint import WholeCheckpointIO\n"
-        "tensors = {str(i): torch.zeros(4_000_000) for i in range(32)}\nprint('now', flush=True)\n"
-        "WholeCheckpointIO().save_checkpoint(tensors, sys.argv[1])\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
-    assert process.stdout is not None
-    process.stdout.readline()
-    # When: half of it is written
+    process = start_fork_server().Process(target=_write_large_checkpoint, args=(path,))
+    process.start()
+    # When: a tenth of it is written
     while not (aside := path.with_name("last.ckpt.part")).exists() or aside.stat().st_size < 50_000_000:
-        assert process.poll() is None
+        assert process.exitcode is None
     process.kill()
-    process.wait()
+    process.join()
     # Then
     assert torch.load(path, weights_only=True) == {"epoch": 1}
