@@ -88,7 +88,7 @@ class Comparison:
             for path in self.artifacts.get(row.run.id, Artifacts()).unreadable
         ]
         uncounted = [row.label.text for row in self.rows if row.run.finished and "best" not in row.tallies]
-        counts = f"Without counts of their tiles, so not in the tests: {summary.listed(uncounted)}."
+        counts = f"Without counts of their tiles, so not in the tests: {table.listed(uncounted)}."
         why = "Nothing is tested: a test needs two strata, and one run or one stratum says nothing of another."
         return [
             *([why] if self.alone and any(stratum.finished for stratum in self.strata) else []),
@@ -237,9 +237,9 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write files by their names in a folder, each whole or not at all."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    """Write files by their names in a folder, which is made where it is missing; each whole or not at all."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         _write_whole(folder / name, content)
     return [folder / name for name in files]
 
@@ -328,5 +328,5 @@ def _tiles_by_stratum(strata: Sequence[Stratum]) -> str:
     said = []
     for group in groups.values():
         tile_id = group[0].tallies("best")[0].tile_id
-        said.append(f"{summary.listed([each.name for each in group])} on {len(tile_id)} tiles ({tile_id[0]}, ...)")
+        said.append(f"{table.listed([each.name for each in group])} on {len(tile_id)} tiles ({tile_id[0]}, ...)")
     return "; ".join(said)

@@ -249,7 +249,7 @@ def sentence(found: Difference, metric: str = "F1") -> str:
     better, worse = (found.first, found.second)[::sign]
     low, high = sorted((sign * found.low, sign * found.high))
     more = f"{'has' if again else 'have'} a higher {metric} than {'' if again else 'those of '}{worse}"
-    shown = f"{abs(found.difference):.4f} (95 % {low:.4f} to {high:.4f}; Holm p {_p_value(found.p_holm)})"
+    shown = f"{abs(found.difference):.4f} (95 % {low:.4f} to {high:.4f}; Holm p {p_text(found.p_holm)})"
     return f"{whose}{better} {more}, by {shown}, {basis}."
 
 
@@ -264,7 +264,8 @@ def _either(numbers: tuple[int, int]) -> str:
     return str(first) if first == second else f"{first} and {second}"
 
 
-def _p_value(p: float) -> str:
+def p_text(p: float) -> str:
+    """``0.032``, or ``< 0.0001``."""
     return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
 
 

@@ -9,6 +9,7 @@ from landslide.report.labels import ARCHITECTURES
 from landslide.report.pairs import Question
 from landslide.report.runs import Objective, Run
 from landslide.report.strata import RATIOS, Row, Stratum
+from landslide.report.table import listed
 
 
 def _budget(run: Run) -> str | None:
@@ -29,8 +30,6 @@ _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
 
 _UNREPEATABLE = ("pspnet", "fpn", "upernet")
 """Architectures that resize or pool in a way whose backward pass PyTorch sums in no fixed order on CUDA."""
-
-_MOST_NAMED = 4
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, questions: Sequence[Question]) -> str:
@@ -103,7 +102,10 @@ def _trust(ranked: Sequence[Stratum], questions: Sequence[Question]) -> str:
     if all(len(stratum.finished) == 1 for stratum in ranked):
         return "Each was trained once: the order may be chance, because the seed alone moves these numbers."
     recipes = questions[-1]
-    return recipes.sentences[0] if recipes.pairs else recipes.refused
+    leading = {stratum.name for stratum in ranked[:2]}
+    if recipes.pairs and {recipes.pairs[0].first, recipes.pairs[0].second} == leading:
+        return recipes.sentences[0]
+    return recipes.refused or recipes.sentences[0]
 
 
 def _unfinished(strata: Sequence[Stratum]) -> str:
@@ -126,12 +128,6 @@ def _names(rows: Sequence[Row], among: Sequence[Row]) -> str:
     others = {row.label.stratum for row in among if row not in rows}
     names = [row.label.text if row.label.stratum in others else row.label.stratum for row in rows]
     return listed(list(dict.fromkeys(names)), "; ")
-
-
-def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """The first few of them, and how many more there are."""
-    more = len(texts) - _MOST_NAMED
-    return between.join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(digest: str | None) -> str | None:
