@@ -4,7 +4,7 @@
     python benchmarks/comparing.py --runs 100 --seeds 5
 
 The runs are written as training stores them: 52 params, 30 epochs of 12 metrics, both validations with their
-histograms, in SQLite and in local files. What is timed is the command itself, in a process of its own.
+histograms and landslides, in SQLite and in local files. What is timed is the command itself, in a process of its own.
 """
 
 from __future__ import annotations
@@ -60,8 +60,22 @@ def validation(variant: int) -> tuple[np.ndarray, bytes]:
         width_px=np.full(TILES, 256),
         gsd_m=np.full(TILES, 0.8),
         epoch=np.array(20),
+        **landslides(random),
     )
     return stored, buffer.getvalue()
+
+
+def landslides(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Two landslides, three patches and a boundary in each tile."""
+    arrays: dict[str, np.ndarray] = {}
+    for kind, share, number in (("landslide", "found_px", 2), ("patch", "true_px", 3)):
+        pixels = random.integers(20, 4000, number * TILES)
+        arrays[f"{kind}_tile"], arrays[f"{kind}_px"] = np.repeat(np.arange(TILES), number), pixels
+        arrays[f"{kind}_{share}"] = random.binomial(pixels, 0.8)
+    for kind in ("true", "predicted"):
+        pixels = random.integers(50, 400, TILES)
+        arrays[f"boundary_{kind}_px"], arrays[f"boundary_{kind}_matched_px"] = pixels, random.binomial(pixels, 0.7)
+    return arrays
 
 
 def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, setting: int, seed: int) -> None:
