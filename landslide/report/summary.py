@@ -28,8 +28,10 @@ _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
 }
 """What must be the same for a fair comparison: how to read it, and what follows where it is not."""
 
-_UNREPEATABLE = ("pspnet", "fpn", "upernet")
-"""Architectures that resize or pool in a way whose backward pass PyTorch sums in no fixed order on CUDA."""
+_UNREPEATABLE = ("pspnet", "upernet")
+"""Architectures that pool in a way whose backward pass has no deterministic form on CUDA (docs/results.md)."""
+
+_DETERMINISTIC = "trainer.deterministic"
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, questions: Sequence[Question]) -> str:
@@ -50,13 +52,18 @@ def unfair(rows: Sequence[Row]) -> list[str]:
             found.append(f"The runs differ in {name}: {consequence}. {named}.")
     if changed := [row for row in finished if row.run.tags.get("landslide.dirty", "").lower() == "true"]:
         found.append(f"Trained with uncommitted changes, so the commit does not say all: {_names(changed, finished)}.")
-    if unsure := [row for row in finished if row.run.params.get("arch.name") in _UNREPEATABLE and _on_gpu(row.run)]:
-        named = ", ".join(sorted({ARCHITECTURES[row.run.params["arch.name"]] for row in unsure}))
+    if unsure := [row for row in finished if _on_gpu(row.run) and row.run.params.get(_DETERMINISTIC) != "True"]:
         found.append(
-            f"{named} on a GPU: their backward pass has no deterministic form on CUDA, so the same seed does not give "
-            "the same numbers again."
+            f"Trained on a GPU without {_DETERMINISTIC}=true, so the same seed does not give the same numbers again: "
+            f"{_names(unsure, finished)}.{_without_remedy(unsure)}"
         )
     return found
+
+
+def _without_remedy(rows: Sequence[Row]) -> str:
+    archs = {row.run.params.get("arch.name", "") for row in rows} & set(_UNREPEATABLE)
+    named = " and ".join(sorted(ARCHITECTURES[arch] for arch in archs))
+    return f" {named} cannot be trained with it: PyTorch has no deterministic form of their pooling." if named else ""
 
 
 def one_device(rows: Sequence[Row]) -> bool:

@@ -164,7 +164,8 @@ def test_times_of_different_devices_are_shown_and_not_ranked(store: Store) -> No
     assert "f1_against_time" not in [picture.name for picture in compared.pictures]
     first, second = compared.unfair
     assert first.startswith("The runs differ in device: times and images/s are shown and not ranked.")
-    assert second.startswith("FPN on a GPU: their backward pass has no deterministic form on CUDA")
+    assert second.startswith("Trained on a GPU without trainer.deterministic=true, so the same seed does not give")
+    assert second.endswith(": FPN.")
 
 
 def test_what_differs_inside_a_stratum_is_told_run_by_run(store: Store) -> None:
