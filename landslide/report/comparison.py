@@ -254,7 +254,12 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def compare(
-    client: MlflowClient, names: Sequence[str], objective: Objective | None = None, *, where: str | None = None
+    client: MlflowClient,
+    names: Sequence[str],
+    objective: Objective | None = None,
+    *,
+    where: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Put runs beside each other, stratum by stratum.
 
@@ -264,12 +269,14 @@ def compare(
             have a row without numbers.
         objective: where the caller knows it; else that of the first run that stored one.
         where: MLflow's filter, for runs besides.
+        notes: what the caller has to say of its choice of runs, a sentence each.
 
     Raises:
         ComparisonError: nothing is asked for or found, or a multirun has no runs.
         TrackingError: a name is of no run, or of several.
     """
     selection = select(client, names, where, objective)
+    selection = replace(selection, notes=(*notes, *selection.notes))
     rows, broken = read_rows(client, selection.runs, selection.objective)
     strata = make_strata(rows, selection.objective)
     drawn = [stratum.finished for stratum in shown(strata)]
