@@ -26,6 +26,7 @@ from landslide.report.statistics import (
     compare_recipes,
     estimate,
     pair_up,
+    pairs_among,
     sentence,
 )
 from landslide.report.strata import RATIOS
@@ -95,7 +96,8 @@ class CustodyReport:
         pairs = pair_up(list(counts))
         if not pairs or not self._shared:
             return []
-        return compare_recipes(counts, pairs) if self._repeated else compare_networks(counts, pairs)
+        compare = compare_recipes if self._repeated else compare_networks
+        return compare(counts, pairs, among=pairs_among(list(counts)))
 
     @property
     def _shared(self) -> bool:

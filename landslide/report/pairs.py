@@ -127,8 +127,8 @@ def _networks(strata: Sequence[Stratum], metric: str) -> Question:
     found: dict[Epoch, tuple[Difference, ...]] = {}
     for which in () if refused else EPOCHS:
         if (counts := _counts(strata, which)) and same_tiles(strata, which):
-            pairs = statistics.pair_up(list(counts))
-            found[which] = tuple(statistics.compare_networks(counts, pairs, metric))
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(list(counts))
+            found[which] = tuple(statistics.compare_networks(counts, pairs, metric, among=among))
     return Question(NETWORKS, metric, found, refused)
 
 
@@ -139,8 +139,8 @@ def _recipes(strata: Sequence[Stratum], metric: str) -> Question:
     paired = same_tiles(repeated)
     for which in EPOCHS if len(repeated) > 1 else ():
         if counts := _counts(repeated, which, seeds=2):
-            pairs = statistics.pair_up(list(counts))
-            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired))
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(list(counts))
+            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired, among=among))
     if found and not paired:
         refused = " ".join(
             [refused, "The tiles are not the same, so the variance of each side's own tiles counts in full."]
