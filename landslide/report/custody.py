@@ -97,7 +97,7 @@ class CustodyReport:
         if not pairs or not self._shared:
             return []
         compare = compare_recipes if self._repeated else compare_networks
-        return compare(counts, pairs, among=pairs_among(list(counts)))
+        return compare(counts, pairs, among=pairs_among(counts))
 
     @property
     def _shared(self) -> bool:

@@ -66,6 +66,11 @@ class Question:
             if which in self.found
         ]
         pairs = "1 pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        among = statistics.pairs_among({name for pair in self.pairs for name in (pair.first, pair.second)})
+        if among > len(self.pairs):
+            pairs += (
+                f", each with the best one and corrected for all {among}, since which is best was seen on these tiles"
+            )
         return f"Told apart after Holm's correction, of {pairs}: {', '.join(told)}."
 
 
@@ -127,7 +132,7 @@ def _networks(strata: Sequence[Stratum], metric: str) -> Question:
     found: dict[Epoch, tuple[Difference, ...]] = {}
     for which in () if refused else EPOCHS:
         if (counts := _counts(strata, which)) and same_tiles(strata, which):
-            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(list(counts))
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(counts)
             found[which] = tuple(statistics.compare_networks(counts, pairs, metric, among=among))
     return Question(NETWORKS, metric, found, refused)
 
@@ -139,7 +144,7 @@ def _recipes(strata: Sequence[Stratum], metric: str) -> Question:
     paired = same_tiles(repeated)
     for which in EPOCHS if len(repeated) > 1 else ():
         if counts := _counts(repeated, which, seeds=2):
-            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(list(counts))
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(counts)
             found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired, among=among))
     if found and not paired:
         refused = " ".join(

@@ -13,7 +13,7 @@ docs/statistics.md has the formulas, and how often they are wrong.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
@@ -117,7 +117,7 @@ def pair_up(names_best_first: Sequence[str], most: int = 20) -> list[tuple[str, 
     return [(best, other) for other in others]
 
 
-def pairs_among(names: Sequence[str]) -> int:
+def pairs_among(names: Collection[str]) -> int:
     """How many pairs there are, which are those to correct for also where :func:`pair_up` takes fewer.
 
     Which one is the best is seen on the data that the tests are of: of 21 equal ones some would be told from the best

@@ -191,3 +191,13 @@ def test_what_is_unfair_stands_in_red_at_the_top(store: Store) -> None:
     assert printed(compared).startswith("The runs differ in number of epochs: some were trained for longer.")
     page = compared.html()
     assert page.index('<ul class="unfair"') < page.index('<p class="result">')
+
+
+def test_of_more_than_twenty_strata_each_meets_the_best_and_that_is_said(store: Store) -> None:
+    # Given
+    runs = [store.tested(0.5 + 0.02 * at, params={"optimizer.lr": f"{at + 1}e-3"}) for at in range(21)]
+    # When
+    networks, _ = compare(store.client, runs).questions
+    # Then
+    assert len(networks.pairs) == 20
+    assert "of 20 pairs, each with the best one and corrected for all 210" in networks.summary
