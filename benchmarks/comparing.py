@@ -4,8 +4,7 @@
     python benchmarks/comparing.py --runs 100 --seeds 5
 
 The runs are written as training stores them: 52 params, 30 epochs of 12 metrics, both validations with their
-histograms and landslides, without maps and pictures, in SQLite and in local files. What is timed is the command itself,
-in a process of its own.
+histograms and landslides, in SQLite and in local files. What is timed is the command itself, in a process of its own.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from landslide.tracking.store import open_store
 EPOCHS, TILES, PIXELS = 30, 80, 256 * 256
 VARIANTS = 64
 """Of validations; the runs share them."""
-PATCHES = 16
-"""Predicted a tile."""
 ARCHITECTURES = ("unet", "linknet", "pspnet", "fpn", "manet", "pan", "upernet", "segformer")
 
 
@@ -46,27 +43,6 @@ def histograms(random: np.random.Generator, level: float) -> np.ndarray:
         shares = [cell / cell.sum() for cell in cells]
         found.append([random.multinomial(PIXELS - pixels, shares[1]), random.multinomial(pixels, shares[0])])
     return np.array(found, dtype=np.int64)
-
-
-def landslides(stored: np.ndarray) -> dict[str, np.ndarray]:
-    """One landslide a tile, found by one patch, and false alarms beside it."""
-    true, false, missed, _ = counts_from_histograms(stored).T
-    patch_px, patch_true_px = np.zeros((2, TILES, PATCHES), dtype=np.int64)
-    patch_px[:, 0], patch_true_px[:, 0] = true, true
-    patch_px[:, 1:] = (false // (PATCHES - 1))[:, None]
-    boundary = np.full(TILES, 400)
-    return {
-        "landslide_tile": np.arange(TILES),
-        "landslide_px": true + missed,
-        "landslide_found_px": true,
-        "patch_tile": np.repeat(np.arange(TILES), PATCHES),
-        "patch_px": patch_px.ravel(),
-        "patch_true_px": patch_true_px.ravel(),
-        "boundary_true_px": boundary,
-        "boundary_true_matched_px": boundary // 2,
-        "boundary_predicted_px": boundary,
-        "boundary_predicted_matched_px": boundary // 2,
-    }
 
 
 @cache
@@ -84,9 +60,22 @@ def validation(variant: int) -> tuple[np.ndarray, bytes]:
         width_px=np.full(TILES, 256),
         gsd_m=np.full(TILES, 0.8),
         epoch=np.array(20),
-        **landslides(stored),
+        **landslides(random),
     )
     return stored, buffer.getvalue()
+
+
+def landslides(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Two landslides, three patches and a boundary in each tile."""
+    arrays: dict[str, np.ndarray] = {}
+    for kind, share, number in (("landslide", "found_px", 2), ("patch", "true_px", 3)):
+        pixels = random.integers(20, 4000, number * TILES)
+        arrays[f"{kind}_tile"], arrays[f"{kind}_px"] = np.repeat(np.arange(TILES), number), pixels
+        arrays[f"{kind}_{share}"] = random.binomial(pixels, 0.8)
+    for kind in ("true", "predicted"):
+        pixels = random.integers(50, 400, TILES)
+        arrays[f"boundary_{kind}_px"], arrays[f"boundary_{kind}_matched_px"] = pixels, random.binomial(pixels, 0.7)
+    return arrays
 
 
 def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, setting: int, seed: int) -> None:

@@ -87,7 +87,11 @@ def _searches(names: Sequence[str], tracking_uri: str, console: Console) -> dict
             found[name] = report_sweep(studies, tracking_uri=tracking_uri, command="").pictures
         else:
             place = without_credentials(url)
-            tell(console, f"What mattered in sweep '{name}' is not shown: its studies are not in {place}.")
+            tell(
+                console,
+                f"What mattered in sweep '{name}' is not shown: its studies are not in {place}. Stand in the folder "
+                f"where it was trained, or name the database by {STORAGE}.",
+            )
     return found
 
 

@@ -190,7 +190,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
         found = audit(tiles, split, lambda items, total, what: bar.track(items, total=total, description=what))
     sizes = ", ".join(f"{count} {part}" for part, count in found.sizes.items() if count)
     tell(console, f"{cfg.root}: {sizes} ({split.kind} split, seed {split.seed})")
-    _show_pairs(console, found)
+    _show_pairs(console, found, groups=len({tile.group for tile in tiles}))
     if arguments.csv is not None:
         _write_pairs(arguments.csv, found.pairs)
         tell(console, f"Every pair: {arguments.csv}")
@@ -199,7 +199,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show_pairs(console: Console, found: Audit) -> None:
+def _show_pairs(console: Console, found: Audit, groups: int) -> None:
     from landslide.data.audit import NEAR_DUPLICATE, OVERLAP
     from landslide.terminal import tell
 
@@ -216,11 +216,12 @@ def _show_pairs(console: Console, found: Audit) -> None:
         tell(console, f"{seen} of {size} {name} tiles show ground that a training tile shows{how}.")
     if found.pairs:
         together = sum(pair.tile.group == pair.other.group for pair in found.pairs)
+        of_one = f"{together} of {len(found.pairs)} pairs are of one group"
+        by_group = f"data.split.by=group ({of_one}), or " if groups > 1 else ""
         tell(
             console,
-            "What is measured on such tiles flatters. Put both tiles of a pair into one part: data.split.by=group "
-            f"({together} of {len(found.pairs)} pairs are of one group), or a file of your own with the columns tile "
-            "and part: data.split.csv=FILE",
+            f"What is measured on such tiles flatters. Put both tiles of a pair into one part: {by_group}a file of "
+            "your own with the columns tile and part: data.split.csv=FILE",
         )
 
 

@@ -18,6 +18,7 @@ comparison.py  all of it for a selection
 paper.py       what Oak et al. 2024 print; reproduction.py sets it beside ours, reproduction_settings.py its Table I
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
 folds.py       of a sweep that holds one group after the other out
+custody.py     of what was scored on the test part
 pairs_figure.py  the sheet of an audit
 """
 

@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 from landslide.metrics import ratios
 from landslide.report.figures import styled, wrapped
 from landslide.report.pictures import Picture
-from landslide.report.section import Section, words
-from landslide.report.table import MISSING, Cell, Column
+from landslide.report.section import Section
+from landslide.report.table import MISSING, Cell, Column, words
 from landslide.report.table import to_csv as csv_text
 
 RIGHT = 0.5
@@ -108,9 +108,9 @@ def make_sections(atlas: Atlas) -> list[Section]:
         ("Tiles that every model misses", atlas.missed_by_all),
         ("Tiles that only one model gets right", atlas.right_in_one),
     ]
-    tiles = len(atlas.tile_id)
+    of = f"of {len(atlas.tile_id)} tiles, by the {len(atlas.models)} models of the figures"
     return [
-        Section(title, f"{len(chosen)} of {tiles} tiles. {_RULE} Bold: right.", _columns(atlas, chosen))
+        Section(title, f"{len(chosen)} {of}. {_RULE} Bold: right.", _columns(atlas, chosen))
         for title, chosen in found
         if chosen
     ]

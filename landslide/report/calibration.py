@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
+from landslide.metrics import BINS
+
 Histogram = npt.NDArray[np.int64]
 """``(2, 256)``: pixels of background and of landslide by bin of probability."""
 Array = npt.NDArray[np.float64]
 
-BINS = 256
 GROUPS = 16
 """Of a reliability diagram, each of equal width: Guo et al. take 15, of which 256 bins are no multiple."""
 _MIDDLE = (np.arange(BINS) + 0.5) / BINS

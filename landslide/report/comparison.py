@@ -88,7 +88,7 @@ class Comparison:
             for path in self.artifacts.get(row.run.id, Artifacts()).unreadable
         ]
         uncounted = [row.label.text for row in self.rows if row.run.finished and "best" not in row.tallies]
-        counts = f"Without counts of their tiles, so not in the tests: {summary.listed(uncounted)}."
+        counts = f"Without counts of their tiles, so not in the tests: {table.listed(uncounted)}."
         why = "Nothing is tested: a test needs two strata, and one run or one stratum says nothing of another."
         return [
             *([why] if self.alone and any(stratum.finished for stratum in self.strata) else []),
@@ -237,9 +237,9 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write files by their names in a folder, each whole or not at all."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    """Write files by their names in a folder, which is made where it is missing; each whole or not at all."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         _write_whole(folder / name, content)
     return [folder / name for name in files]
 
@@ -254,7 +254,12 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def compare(
-    client: MlflowClient, names: Sequence[str], objective: Objective | None = None, *, where: str | None = None
+    client: MlflowClient,
+    names: Sequence[str],
+    objective: Objective | None = None,
+    *,
+    where: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Put runs beside each other, stratum by stratum.
 
@@ -264,12 +269,14 @@ def compare(
             have a row without numbers.
         objective: where the caller knows it; else that of the first run that stored one.
         where: MLflow's filter, for runs besides.
+        notes: what the caller has to say of its choice of runs, a sentence each.
 
     Raises:
         ComparisonError: nothing is asked for or found, or a multirun has no runs.
         TrackingError: a name is of no run, or of several.
     """
     selection = select(client, names, where, objective)
+    selection = replace(selection, notes=(*notes, *selection.notes))
     rows, broken = read_rows(client, selection.runs, selection.objective)
     strata = make_strata(rows, selection.objective)
     drawn = [stratum.finished for stratum in shown(strata)]
@@ -328,5 +335,5 @@ def _tiles_by_stratum(strata: Sequence[Stratum]) -> str:
     said = []
     for group in groups.values():
         tile_id = group[0].tallies("best")[0].tile_id
-        said.append(f"{summary.listed([each.name for each in group])} on {len(tile_id)} tiles ({tile_id[0]}, ...)")
+        said.append(f"{table.listed([each.name for each in group])} on {len(tile_id)} tiles ({tile_id[0]}, ...)")
     return "; ".join(said)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
-from mlflow.entities import Run
+from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from landslide.errors import ComparisonError
 from landslide.metrics import COUNTS, ratios
+from landslide.report.comparison import write_files
+from landslide.report.labels import SEED
+from landslide.report.runs import BROKEN, Run, artifact_file, read_run
 from landslide.report.statistics import (
     Difference,
     Estimate,
@@ -27,13 +26,26 @@ from landslide.report.statistics import (
     compare_recipes,
     estimate,
     pair_up,
+    pairs_among,
     sentence,
 )
 from landslide.report.strata import RATIOS
-from landslide.report.table import MISSING, escape_markdown
+from landslide.report.table import (
+    MISSING,
+    Cell,
+    Column,
+    csv_number,
+    escape_markdown,
+    estimate_text,
+    interval_cell,
+    print_table,
+    to_csv,
+    to_markdown,
+    words,
+)
 
-ALL_PAIRS = 6
-"""Strata up to which all pairs are compared; beyond, each with the best."""
+_SCORES = "test/best.npz"
+_CURE = "Score it anew: landslide test ... --again"
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Scored:
     @property
     def validation(self) -> float:
         """Mean F1 of the same networks on the validation tiles, by which they were chosen; NaN where undefined."""
-        return float(np.mean([run.data.metrics.get("best/f1", math.nan) for run in self.runs]))
+        return float(np.mean([run.metrics.get("best/f1", math.nan) for run in self.runs]))
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class CustodyReport:
     @property
     def sentence(self) -> str:
         """The figures in one line."""
-        figures = "; ".join(f"{each.label} {_spread(each.estimates['f1'])}" for each in self.strata)
+        figures = "; ".join(f"{each.label} {estimate_text(each.estimates['f1'])}" for each in self.strata)
         tiles = {len(each.tile_id) for each in self.strata}
         return f"F1 on {' and '.join(map(str, sorted(tiles)))} test tiles: {figures}."
 
@@ -81,10 +93,11 @@ class CustodyReport:
     def differences(self) -> list[Difference]:
         """Over seeds where every setting has two or more, else of these networks; none where tiles are not shared."""
         counts = {each.label: each.counts for each in self.strata}
-        pairs = pair_up(list(counts), ALL_PAIRS)
+        pairs = pair_up(list(counts))
         if not pairs or not self._shared:
             return []
-        return compare_recipes(counts, pairs) if self._repeated else compare_networks(counts, pairs)
+        compare = compare_recipes if self._repeated else compare_networks
+        return compare(counts, pairs, among=pairs_among(counts))
 
     @property
     def _shared(self) -> bool:
@@ -122,47 +135,46 @@ class CustodyReport:
             f"they were chosen. There {often} at this test part."
         )
 
-    def rows(self) -> list[list[str]]:
-        """Cells of the table, the heading first."""
-        heading = ["Model", "Seeds", "F1", "95 %", *(RATIOS[key] for key in RATIOS if key != "f1"), "F1, validation"]
-        return [heading, *(_cells(each) for each in self.strata)]
+    @property
+    def columns(self) -> list[Column]:
+        """The table, a row a setting."""
+        f1 = [each.estimates["f1"] for each in self.strata]
+        return [
+            words("Model", [each.label for each in self.strata]),
+            Column("seeds", "Seeds", tuple(Cell(str(len(each.runs))) for each in self.strata)),
+            self._ratio("f1"),
+            Column("interval", "95 %", tuple(interval_cell(each.low, each.high) for each in f1)),
+            *(self._ratio(key) for key in RATIOS if key != "f1"),
+            Column("validation", "F1, validation", tuple(_number(each.validation) for each in self.strata)),
+        ]
+
+    def _ratio(self, key: str) -> Column:
+        return Column(key, RATIOS[key], tuple(Cell(estimate_text(each.estimates[key])) for each in self.strata))
 
     def markdown(self) -> str:
         """Table, verdict and notes, as Markdown."""
-        heading, *rows = self.rows()
-        lines = [
-            heading,
-            ["---", *["---:"] * (len(heading) - 1)],
-            *([escape_markdown(cell) for cell in row] for row in rows),
-        ]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         said = "\n".join(f"- {escape_markdown(text)}" for text in (*self.verdict, *self.notes))
-        blocks = [f"# Test part: {escape_markdown(self.name)}", table, said, escape_markdown(self.caption)]
+        blocks = [
+            f"# Test part: {escape_markdown(self.name)}",
+            to_markdown(self.columns).rstrip(),
+            said,
+            escape_markdown(self.caption),
+        ]
         return "\n\n".join(block for block in blocks if block) + "\n"
 
     def csv(self) -> str:
         """Every network with its numbers in full, an undefined one empty."""
-        buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer)
-        writer.writerow(["model", "seed", "run_id", "run_name", "tiles", *COUNTS, *RATIOS])
+        lines = [["model", "seed", "run_id", "run_name", "tiles", *COUNTS, *RATIOS]]
         for each in self.strata:
             for run, counts in zip(each.runs, each.counts.sum(1), strict=True):
                 found = ratios(counts)
-                known = ["" if math.isnan(found[key]) else repr(found[key]) for key in RATIOS]
-                info = run.info
-                names = [each.label, run.data.params.get("seed", ""), info.run_id, info.run_name, len(each.tile_id)]
-                writer.writerow([*names, *counts.tolist(), *known])
-        return buffer.getvalue()
+                names = [each.label, run.params.get(SEED, ""), run.id, run.name, str(len(each.tile_id))]
+                lines.append([*names, *map(str, counts.tolist()), *(csv_number(found[key]) for key in RATIOS)])
+        return to_csv(lines)
 
     def terminal(self, console: Console) -> None:
         """Print the table, what may be concluded, and the notes."""
-        heading, *rows = self.rows()
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for place, name in enumerate(heading):
-            table.add_column(Text(name), justify="right" if place else "left")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        print_table(console, self.columns)
         console.print()
         for text in self.verdict:
             console.print(text, markup=False, highlight=False)
@@ -172,29 +184,15 @@ class CustodyReport:
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``test.md`` and ``test.csv``; the folder is made where it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = {"test.md": self.markdown(), "test.csv": self.csv()}
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="")
-        return [folder / name for name in texts]
+        return write_files(folder, {"test.md": self.markdown().encode(), "test.csv": self.csv().encode()})
 
 
-def _spread(found: Estimate) -> str:
-    if math.isnan(found.mean):
-        return MISSING
-    return f"{found.mean:.4f}" + ("" if math.isnan(found.sd) else f" \N{PLUS-MINUS SIGN} {found.sd:.4f}")
-
-
-def _cells(each: Scored) -> list[str]:
-    f1 = each.estimates["f1"]
-    interval = MISSING if math.isnan(f1.low) else f"{f1.low:.4f} to {f1.high:.4f}"
-    others = [_spread(each.estimates[key]) for key in RATIOS if key != "f1"]
-    validation = MISSING if math.isnan(each.validation) else f"{each.validation:.4f}"
-    return [each.label, str(len(each.runs)), _spread(f1), interval, *others, validation]
+def _number(value: float) -> Cell:
+    return Cell(MISSING) if math.isnan(value) else Cell(f"{value:.4f}", value)
 
 
 def report_test(
-    client: MlflowClient, name: str, strata: Mapping[str, Sequence[Run]], *, looks: int, notes: Sequence[str]
+    client: MlflowClient, name: str, strata: Mapping[str, Sequence[MlflowRun]], *, looks: int, notes: Sequence[str]
 ) -> CustodyReport:
     """Read what was stored of scored runs.
 
@@ -204,8 +202,11 @@ def report_test(
         strata: by label, runs that differ in their seed and have ``test/best.npz``.
         looks: how often the test part was looked at.
         notes: on where the networks come from.
+
+    Raises:
+        ComparisonError: where what was stored of a run cannot be read.
     """
-    tested = [_read(client, label, runs) for label, runs in strata.items()]
+    tested = [_read(client, label, [read_run(run) for run in runs]) for label, runs in strata.items()]
     known = {each.label: each.estimates["f1"].mean for each in tested}
     order = sorted(tested, key=lambda each: math.inf if math.isnan(known[each.label]) else -known[each.label])
     return CustodyReport(name, order, looks, notes)
@@ -213,10 +214,14 @@ def report_test(
 
 def _read(client: MlflowClient, label: str, runs: Sequence[Run]) -> Scored:
     counts = []
-    with TemporaryDirectory() as scratch:
-        for run in runs:
-            path = client.download_artifacts(run.info.run_id, "test/best.npz", scratch)
-            with np.load(path, allow_pickle=False) as stored:
-                counts.append(stored["counts"])
-                tile_id = [str(each) for each in stored["tile_id"]]
+    for run in runs:
+        with artifact_file(client, run, _SCORES) as file:
+            if file is None:
+                raise ComparisonError(f"Run '{run.id}': {_SCORES} is missing. {_CURE}")
+            try:
+                with np.load(file, allow_pickle=False) as stored:
+                    counts.append(stored["counts"])
+                    tile_id = [str(each) for each in stored["tile_id"]]
+            except BROKEN as error:
+                raise ComparisonError(f"Run '{run.id}': {_SCORES} cannot be read ({error}). {_CURE}") from error
     return Scored(label, runs, np.stack(counts), tile_id)

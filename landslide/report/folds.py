@@ -20,10 +20,10 @@ from landslide.report.figures import INK, MOST_MODELS, PALETTE, styled
 from landslide.report.labels import ARCHITECTURES
 from landslide.report.pictures import Picture
 from landslide.report.runs import Objective
-from landslide.report.summary import listed, metric_name
+from landslide.report.summary import metric_name
 from landslide.report.sweep_table import Cell, Column, setting_text
 from landslide.report.sweep_trials import Parameter, Stratum, Trial
-from landslide.report.table import MISSING
+from landslide.report.table import MISSING, listed
 
 NOT_A_MODEL = (HOLD_OUT, "data.split.seed", "seed")
 """Parameters by which the trainings of one model differ."""

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from landslide.report.figures import PALETTE, styled
 from landslide.report.pictures import Picture
-from landslide.report.section import Runs, Section, means, words
-from landslide.report.table import Column, csv_number
+from landslide.report.section import Runs, Section, means
+from landslide.report.table import Column, csv_number, words
 from landslide.report.table import to_csv as csv_text
 
 SIZES_M2 = (0.0, 100.0, 1_000.0, 10_000.0, 100_000.0, math.inf)

@@ -36,7 +36,6 @@ def render(comparison: Comparison) -> str:
         "page.html.j2",
         comparison,
         address=lambda run: _address(comparison.tracking_uri, run),
-        served=_is_served(comparison.tracking_uri),
         unfinished=[not stratum.finished for stratum in comparison.strata],
         strata_columns=_first(comparison.columns, "model", "f1", "f1_interval", "f1_last", "f1_last_interval"),
         run_columns=table.run_columns(comparison.rows, comparison.objective, one_device=comparison.one_device),
@@ -53,7 +52,6 @@ def render_reproduction(reproduction: Reproduction) -> str:
         "reproduction.html.j2",
         reproduction,
         address=lambda run: _address(reproduction.tracking_uri, run),
-        served=_is_served(reproduction.tracking_uri),
     )
 
 
@@ -67,7 +65,7 @@ def fill(template: str, report: Comparison | SweepReport | Reproduction, **value
 
     Args:
         template: name of the file.
-        report: what the page is of: it has a title, a sentence, notes and pictures.
+        report: what the page is of: it has a title, a sentence, notes, pictures and the address of its store.
         values: what the template needs besides.
     """
     environment = Environment(
@@ -79,7 +77,12 @@ def fill(template: str, report: Comparison | SweepReport | Reproduction, **value
     )
     pictures = [(picture, _embedded(picture)) for picture in report.pictures]
     return environment.get_template(template).render(
-        report=report, pictures=pictures, missing=MISSING, version=__version__, **values
+        report=report,
+        pictures=pictures,
+        served=_is_served(report.tracking_uri),
+        missing=MISSING,
+        version=__version__,
+        **values,
     )
 
 
@@ -93,9 +96,12 @@ def _embedded(picture: Picture) -> Markup:
 
 
 def _address(tracking_uri: str, run: Run) -> str:
-    """The run's page of an MLflow server; of a database, where ``landslide ui`` shows it."""
-    server = without_credentials(tracking_uri).rstrip("/") if _is_served(tracking_uri) else _UI
-    return f"{server}/#/experiments/{run.experiment_id}/runs/{run.id}"
+    return f"{server(tracking_uri)}/#/experiments/{run.experiment_id}/runs/{run.id}"
+
+
+def server(tracking_uri: str) -> str:
+    """The address of an MLflow server; of a database, where ``landslide ui`` shows it."""
+    return without_credentials(tracking_uri).rstrip("/") if _is_served(tracking_uri) else _UI
 
 
 def _is_served(tracking_uri: str) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from landslide.report import statistics
 from landslide.report.runs import EPOCHS, Epoch
 from landslide.report.statistics import Difference
 from landslide.report.strata import RATIOS, Stratum, same_tiles
-from landslide.report.table import MARK, MISSING, Cell, Column, csv_number, interval_text, to_csv
+from landslide.report.table import MARK, MISSING, Cell, Column, csv_number, interval_cell, listed, to_csv, words
 
 NETWORKS = "These trained networks, on tiles like these"
 RECIPES = "These architectures or settings"
@@ -65,6 +66,11 @@ class Question:
             if which in self.found
         ]
         pairs = "1 pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        among = statistics.pairs_among({name for pair in self.pairs for name in (pair.first, pair.second)})
+        if among > len(self.pairs):
+            pairs += (
+                f", each with the best one and corrected for all {among}, since which is best was seen on these tiles"
+            )
         return f"Told apart after Holm's correction, of {pairs}: {', '.join(told)}."
 
 
@@ -90,14 +96,14 @@ def columns(question: Question, *, short: bool = False, most: int | None = None)
     name = RATIOS[question.metric]
     pairs = question.pairs[:most]
     found = [
-        _texts("first", "First", [pair.first for pair in pairs]),
-        _texts("second", "Second", [pair.second for pair in pairs]),
+        words("First", [pair.first for pair in pairs]),
+        words("Second", [pair.second for pair in pairs]),
         *_test_columns(pairs, f"{name} difference{MARK}"),
         _numbers("effect", "Effect", [pair.effect for pair in pairs], "{:+.2f}"),
     ]
     if question.title == RECIPES:
         needed = [_needed(pair) for pair in pairs]
-        found.append(_texts("needed", "Needed", needed))
+        found.append(words("Needed", needed))
         if not short:
             found.insert(-1, _numbers("df", "df", [pair.df for pair in pairs], "{:.1f}"))
     if "last" in question.found and not short:
@@ -126,8 +132,8 @@ def _networks(strata: Sequence[Stratum], metric: str) -> Question:
     found: dict[Epoch, tuple[Difference, ...]] = {}
     for which in () if refused else EPOCHS:
         if (counts := _counts(strata, which)) and same_tiles(strata, which):
-            pairs = statistics.pair_up(list(counts))
-            found[which] = tuple(statistics.compare_networks(counts, pairs, metric))
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(counts)
+            found[which] = tuple(statistics.compare_networks(counts, pairs, metric, among=among))
     return Question(NETWORKS, metric, found, refused)
 
 
@@ -137,9 +143,9 @@ def _recipes(strata: Sequence[Stratum], metric: str) -> Question:
     found: dict[Epoch, tuple[Difference, ...]] = {}
     paired = same_tiles(repeated)
     for which in EPOCHS if len(repeated) > 1 else ():
-        if counts := _counts(repeated, which):
-            pairs = statistics.pair_up(list(counts))
-            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired))
+        if counts := _counts(repeated, which, seeds=2):
+            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(counts)
+            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired, among=among))
     if found and not paired:
         refused = " ".join(
             [refused, "The tiles are not the same, so the variance of each side's own tiles counts in full."]
@@ -160,43 +166,36 @@ def _one_seed(strata: Sequence[Stratum], repeated: Sequence[Stratum]) -> str:
     once = [stratum.name for stratum in strata if stratum not in repeated]
     if not once:
         return ""
-    who = "Each stratum was" if not repeated else f"{', '.join(once[:4])}{' and others' if len(once) > 4 else ''} were"
+    were, them = ("was", "it") if len(once) == 1 else ("were", "them")
+    who = f"{listed(once)} {were}" if repeated else "Each stratum was"
     return (
         f"{who} trained with one seed, which says nothing about training again, so no answer is given"
-        f"{' for them' if len(repeated) > 1 else ''}. Train each with more seeds, as with seed=0,1,2,3,4."
+        f"{f' for {them}' if len(repeated) > 1 else ''}. Train each with more seeds, as with seed=0,1,2,3,4."
     )
 
 
-def _counts(strata: Sequence[Stratum], which: Epoch) -> dict[str, statistics.Counts]:
-    """By name; empty where one of the strata did not store this epoch."""
+def _counts(strata: Sequence[Stratum], which: Epoch, seeds: int = 1) -> dict[str, statistics.Counts]:
+    """By name; empty where one of the strata did not store this epoch with so many seeds."""
     found = {stratum.name: stratum.counts(which) for stratum in strata}
-    there = {name: counts for name, counts in found.items() if counts is not None}
+    there = {name: counts for name, counts in found.items() if counts is not None and len(counts) >= seeds}
     return there if len(there) == len(strata) else {}
 
 
 def _test_columns(pairs: Sequence[Difference], heading: str) -> list[Column]:
     key = heading.partition(" ")[0].lower()
-    told = [Cell(p_text(pair.p_holm), pair.p_holm, best=pair.told_apart) for pair in pairs]
+    told = [
+        Cell(MISSING) if isnan(p := pair.p_holm) else Cell(statistics.p_text(p), p, best=pair.told_apart)
+        for pair in pairs
+    ]
     return [
         _numbers(f"{key}_difference", heading, [pair.difference for pair in pairs], "{:+.4f}"),
-        Column(
-            f"{key}_interval",
-            "95 %",
-            tuple(Cell(interval_text(pair.low, pair.high), pair.low) for pair in pairs),
-        ),
+        Column(f"{key}_interval", "95 %", tuple(interval_cell(pair.low, pair.high) for pair in pairs)),
         Column(f"{key}_p", "p (Holm)", tuple(told)),
     ]
 
 
-def p_text(p: float) -> str:
-    """A probability with two digits; a dash where it is undefined."""
-    if p != p:  # noqa: PLR0124  (NaN)
-        return MISSING
-    return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
-
-
 def _needed(pair: Difference) -> str:
-    if pair.told_apart:
+    if pair.told_apart or isnan(pair.p):
         return MISSING
     either = [
         f"{count} {unit}" for count, unit in ((pair.seeds_needed, "seeds"), (pair.tiles_needed, "tiles")) if count
@@ -205,8 +204,4 @@ def _needed(pair: Difference) -> str:
 
 
 def _numbers(key: str, heading: str, values: Sequence[float], form: str) -> Column:
-    return Column(key, heading, tuple(Cell(MISSING) if v != v else Cell(form.format(v), v) for v in values))  # noqa: PLR0124
-
-
-def _texts(key: str, heading: str, texts: Sequence[str]) -> Column:
-    return Column(key, heading, tuple(map(Cell, texts)), numeric=False)
+    return Column(key, heading, tuple(Cell(MISSING) if isnan(v) else Cell(form.format(v), v) for v in values))

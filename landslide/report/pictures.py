@@ -63,11 +63,16 @@ def make_pictures(comparison: Comparison) -> list[Picture]:
 def _forest(comparison: Comparison, best: Sequence[Stratum], note: str) -> Picture | None:
     metric = comparison.metric
     found = {stratum.name: stratum.interval(metric) for stratum in best}
-    estimates = {name: (each.mean, each.low, each.high) for name, each in found.items() if each is not None}
+    estimates = {
+        name: (each.mean, each.low, each.high)
+        for name, each in found.items()
+        if each is not None and not np.isnan([each.mean, each.low, each.high]).any()
+    }
     if not estimates:
         return None
     recipes = comparison.questions[-1]
-    pairs = [pair for pair in recipes.pairs if {pair.first, pair.second} <= estimates.keys()][:_MOST_PAIRS]
+    drawn = [pair for pair in recipes.pairs if not np.isnan(pair.low)]
+    pairs = [pair for pair in drawn if {pair.first, pair.second} <= estimates.keys()][:_MOST_PAIRS]
     said = [f"{name} {mean:.4f} ({low:.4f} to {high:.4f})" for name, (mean, low, high) in estimates.items()]
     differences = (
         f' Right: the question "{recipes.title}"; filled where told apart after Holm\'s correction.' if pairs else ""

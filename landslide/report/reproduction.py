@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from mlflow.tracking import MlflowClient
@@ -21,6 +20,7 @@ from landslide.report import figures, page, paper, statistics
 from landslide.report.comparison import write_files
 from landslide.report.figures import Panel, Series
 from landslide.report.labels import ARCHITECTURES
+from landslide.report.pairs import RECIPES
 from landslide.report.paper import TABLE_II, Reported
 from landslide.report.pictures import Picture
 from landslide.report.reproduction_settings import Change, settings_table
@@ -29,6 +29,7 @@ from landslide.report.runs import (
     Objective,
     Run,
     Validation,
+    artifact_file,
     objective_of,
     read_artifacts,
     read_histories,
@@ -39,21 +40,24 @@ from landslide.report.statistics import Estimate
 from landslide.report.strata import RATIOS
 from landslide.report.table import (
     MISSING,
+    PLUS_MINUS,
     Cell,
     Column,
     csv_number,
     escape_markdown,
+    estimate_text,
+    interval_cell,
     print_table,
     to_csv,
     to_latex,
     to_markdown,
+    words,
 )
 from landslide.tracking.store import search
 
 WITHIN, BETTER, WORSE, NOT = "within our interval", "better", "worse", "not comparable"
 TIME = "Time"
 _OTHER_DATA = ("data.name", "data.layout", "data.generate")
-_PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -238,14 +242,14 @@ class Reproduction:
         return Table(
             self._titled("Table II: performance"),
             [
-                _texts("Model", [model.name for model, _ in rows]),
-                _texts("Quantity", [RATIOS.get(quantity, "Time (min)") for _, quantity in rows]),
+                words("Model", [model.name for model, _ in rows]),
+                words("Quantity", [RATIOS.get(quantity, "Time (min)") for _, quantity in rows]),
                 _numbers(paper.CITATION, [theirs_text(TABLE_II[model.arch], quantity) for model, quantity in rows]),
                 _numbers("Ours", ours, [model.mean(quantity) for model, quantity in rows]),
-                _numbers("95 % interval", [interval_text(each) for each in found]),
-                _texts("Verdict on ours", [self.verdict(model, quantity) for model, quantity in rows]),
+                Column("interval", "95 % interval", tuple(map(_interval, found))),
+                words("Verdict on ours", [self.verdict(model, quantity) for model, quantity in rows]),
             ],
-            f"Ours at the last epoch, mean {_PLUS_MINUS} standard deviation over seeds, pixels of all validation tiles "
+            f"Ours at the last epoch, mean {PLUS_MINUS} standard deviation over seeds, pixels of all validation tiles "
             "pooled; the 95 % interval is of the mean, over seeds and tiles"
             f"{' (of one seed: over tiles alone)' if one_seed else ''}. Better and worse: our interval lies above or "
             "below the paper's number. Scores of the landslide class.",
@@ -269,9 +273,9 @@ class Reproduction:
         return Table(
             self._titled("Rankings"),
             [
-                _texts("By", [RATIOS.get(ranking.quantity, "Training time") for ranking in found]),
-                _texts(paper.CITATION, [", ".join(ranking.theirs) for ranking in found]),
-                _texts("Ours", [", ".join(ranking.ours) for ranking in found]),
+                words("By", [RATIOS.get(ranking.quantity, "Training time") for ranking in found]),
+                words(paper.CITATION, [", ".join(ranking.theirs) for ranking in found]),
+                words("Ours", [", ".join(ranking.ours) for ranking in found]),
                 _numbers("Kendall's tau", [two_digits(ranking.tau) for ranking in found]),
                 _numbers("p", [two_digits(ranking.p) for ranking in found]),
             ],
@@ -286,13 +290,18 @@ class Reproduction:
         return Table(
             self._titled("Training time as a ratio to the fastest"),
             [
-                _texts("Model", [model.name for model in self.models]),
+                words("Model", [model.name for model in self.models]),
                 _numbers(paper.CITATION, ratio_texts(theirs, list(theirs))),
                 _numbers("Ours", ratio_texts(ours, list(theirs))),
             ],
             "Minutes are of two machines, and of two programs on them; ratios are what can be compared. Runs that "
             "trained side by side (sweep.slots) shared a machine, which moves ours.",
         )
+
+    @property
+    def question(self) -> str:
+        """Which of both questions of a comparison is asked of our models, and of what."""
+        return self._titled(f"{RECIPES}: F1 of our models at the last epoch")
 
     @property
     def differences(self) -> list[str]:
@@ -368,7 +377,7 @@ class Reproduction:
                 f"## {escape_markdown(table.title)}\n\n{to_markdown(table.columns)}\n{escape_markdown(table.caption)}"
                 for table in self.tables
             ),
-            f"## {escape_markdown(self._titled('Which of our models differ'))}\n\n{_bullets(self.differences)}",
+            f"## {escape_markdown(self.question)}\n\n{_bullets(self.differences)}",
         ]
         return "\n\n".join(blocks) + "\n"
 
@@ -408,6 +417,7 @@ class Reproduction:
             print_table(console, table.columns)
             console.print(table.caption, style="dim", markup=False, highlight=False)
         console.print()
+        console.print(self.question, style="bold", markup=False, highlight=False)
         for text in self.differences:
             console.print(text, markup=False, highlight=False)
         console.print()
@@ -496,14 +506,14 @@ def _read_shown(client: MlflowClient, runs: Sequence[Run], objective: Objective)
 
 def _at_last_epoch(client: MlflowClient, run: Run, panel: Panel) -> Panel | None:
     """The pictured tiles with what the last epoch predicts for them, as the tables have it; None without that."""
-    with (
-        TemporaryDirectory() as scratch,
-        np.load(client.download_artifacts(run.id, "validation/last.npz", scratch), allow_pickle=False) as stored,
-    ):
-        if "probability" not in stored:
+    with artifact_file(client, run, "validation/last.npz") as file:
+        if file is None:
             return None
-        names = [str(name) for name in stored["tile_id"]]
-        return replace(panel, probability=stored["probability"][[names.index(tile) for tile in panel.tile_id]])
+        with np.load(file, allow_pickle=False) as stored:
+            if "probability" not in stored:
+                return None
+            names = [str(name) for name in stored["tile_id"]]
+            return replace(panel, probability=stored["probability"][[names.index(tile) for tile in panel.tile_id]])
 
 
 def seed_of(run: Run) -> int:
@@ -564,18 +574,6 @@ def theirs_text(row: Reported, quantity: str) -> str:
     return f"{row.minutes:.0f}" if quantity == TIME else f"{reported(row, quantity):.5f}"
 
 
-def estimate_text(found: Estimate | None) -> str:
-    """``0.8446 ± 0.0071``; without the deviation where there is one seed."""
-    if found is None or math.isnan(found.mean):
-        return MISSING
-    return f"{found.mean:.4f}" if math.isnan(found.sd) else f"{found.mean:.4f} {_PLUS_MINUS} {found.sd:.4f}"
-
-
-def interval_text(found: Estimate | None) -> str:
-    """``0.8310 to 0.8580``."""
-    return MISSING if found is None or math.isnan(found.low) else f"{found.low:.4f} to {found.high:.4f}"
-
-
 def two_digits(number: float) -> str:
     """``0.67``."""
     return MISSING if math.isnan(number) else f"{number:.2f}"
@@ -603,13 +601,13 @@ def _first(models: Sequence[Model]) -> str:
     return f"seed {', '.join(map(str, seeds))}, the first that finished"
 
 
-def _texts(heading: str, texts: Sequence[str]) -> Column:
-    return Column(heading, heading, tuple(map(Cell, texts)), numeric=False)
-
-
 def _numbers(heading: str, texts: Sequence[str], values: Sequence[float] = ()) -> Column:
     known = [None if math.isnan(value) else value for value in values] or [None] * len(texts)
     return Column(heading, heading, tuple(map(Cell, texts, known)))
+
+
+def _interval(found: Estimate | None) -> Cell:
+    return Cell(MISSING) if found is None else interval_cell(found.low, found.high)
 
 
 def _bullets(texts: Sequence[str]) -> str:

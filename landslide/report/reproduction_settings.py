@@ -8,7 +8,7 @@ from typing import Any
 
 from landslide.report.paper import CITATION, NOT_SAID, SECTION_IV, TABLE_I
 from landslide.report.runs import Run
-from landslide.report.table import MISSING, Cell, Column
+from landslide.report.table import MISSING, Column, words
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def settings_table(
     ]
     why = ["" if row.theirs == row.ours else "scaled" if row.key in scaled else row.why for row in rows]
     return [
-        _texts("Hyperparameter", [row.name for row in rows]),
-        _texts(CITATION, [row.theirs for row in rows]),
-        _texts("Ours", [row.ours for row in rows]),
-        _texts("Differs because", why),
+        words("Hyperparameter", [row.name for row in rows]),
+        words(CITATION, [row.theirs for row in rows]),
+        words("Ours", [row.ours for row in rows]),
+        words("Differs because", why),
     ]
 
 
@@ -133,7 +133,3 @@ def _software(environment: Mapping[str, Any]) -> str:
 
 def _none(strength: str) -> str:
     return "none" if float(strength) == 0 else f"strength {strength}"
-
-
-def _texts(heading: str, texts: Sequence[str]) -> Column:
-    return Column(heading, heading, tuple(map(Cell, texts)), numeric=False)

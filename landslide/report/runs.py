@@ -30,7 +30,7 @@ Epoch = Literal["best", "last"]
 EPOCHS: tuple[Epoch, ...] = ("best", "last")
 """Of which a run stores what it validated; the best one was selected on the tiles that it is measured on."""
 
-BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError)
+BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, EOFError)
 """What a file raises that was cut off while it was written, or that somebody else wrote."""
 
 
@@ -245,7 +245,10 @@ def _read_panel(path: Path) -> Panel:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} in place of an object")
+    return found
 
 
 _READERS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from landslide.report.runs import Run
-from landslide.report.table import MISSING, Cell, Column, escape_markdown, to_markdown
+from landslide.report.table import MISSING, PLUS_MINUS, Cell, Column, escape_markdown, to_markdown
 
 Runs = Mapping[str, Sequence[Run]]
 """By model: the runs that its numbers are of."""
@@ -26,11 +26,6 @@ class Section:
     def markdown(self) -> str:
         """Title, table and caption."""
         return f"**{self.title}**\n\n{to_markdown(self.columns)}\n{escape_markdown(self.caption)}"
-
-
-def words(heading: str, texts: Sequence[str]) -> Column:
-    """A column of words."""
-    return Column(heading.lower(), heading, tuple(map(Cell, texts)), numeric=False)
 
 
 def means(
@@ -57,5 +52,5 @@ def _mean(values: Sequence[float], form: str, runs: tuple[Run, ...]) -> Cell:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return Cell(MISSING)
-    spread = f" \N{PLUS-MINUS SIGN} {form.format(stdev(known))}" if len(known) > 1 else ""
+    spread = f" {PLUS_MINUS} {form.format(stdev(known))}" if len(known) > 1 else ""
     return Cell(form.format(fmean(known)) + spread, fmean(known), runs=runs)

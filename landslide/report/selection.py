@@ -112,9 +112,14 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
     best = _best_settings(client, children, objective or objective_of(children))
     if not best:
         return children[:MOST_SETTINGS], f"Of sweep '{name}' stand the first runs; none has finished."
-    return [run for run in children if run.id in best], (
-        f"Of sweep '{name}' stands the best setting of each stratum, of {len(settings)} in all: selected on these "
-        "tiles, so its numbers flatter, and no test here knows of that. `sweep.repeats=5` would train it anew."
+    return [run for run in children if run.id in best], best_alone(name, len(settings))
+
+
+def best_alone(sweep: str, settings: int) -> str:
+    """What must be said where the best setting of each stratum stands for a sweep of so many."""
+    return (
+        f"Of sweep '{sweep}' stands the best setting of each stratum, of {settings} in all: selected on these tiles, "
+        "so its numbers flatter, and no test here knows of that. `sweep.repeats=5` would train it anew."
     )
 
 

@@ -9,6 +9,7 @@ from landslide.report.labels import ARCHITECTURES
 from landslide.report.pairs import Question
 from landslide.report.runs import Objective, Run
 from landslide.report.strata import RATIOS, Row, Stratum
+from landslide.report.table import listed
 
 
 def _budget(run: Run) -> str | None:
@@ -27,10 +28,10 @@ _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
 }
 """What must be the same for a fair comparison: how to read it, and what follows where it is not."""
 
-_UNREPEATABLE = ("pspnet", "fpn", "upernet")
-"""Architectures that resize or pool in a way whose backward pass PyTorch sums in no fixed order on CUDA."""
+_UNREPEATABLE = ("pspnet", "upernet")
+"""Architectures that pool in a way whose backward pass has no deterministic form on CUDA (docs/results.md)."""
 
-_MOST_NAMED = 4
+_DETERMINISTIC = "trainer.deterministic"
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, questions: Sequence[Question]) -> str:
@@ -51,13 +52,18 @@ def unfair(rows: Sequence[Row]) -> list[str]:
             found.append(f"The runs differ in {name}: {consequence}. {named}.")
     if changed := [row for row in finished if row.run.tags.get("landslide.dirty", "").lower() == "true"]:
         found.append(f"Trained with uncommitted changes, so the commit does not say all: {_names(changed, finished)}.")
-    if unsure := [row for row in finished if row.run.params.get("arch.name") in _UNREPEATABLE and _on_gpu(row.run)]:
-        named = ", ".join(sorted({ARCHITECTURES[row.run.params["arch.name"]] for row in unsure}))
+    if unsure := [row for row in finished if _on_gpu(row.run) and row.run.params.get(_DETERMINISTIC) != "True"]:
         found.append(
-            f"{named} on a GPU: their backward pass has no deterministic form on CUDA, so the same seed does not give "
-            "the same numbers again."
+            f"Trained on a GPU without {_DETERMINISTIC}=true, so the same seed does not give the same numbers again: "
+            f"{_names(unsure, finished)}.{_without_remedy(unsure)}"
         )
     return found
+
+
+def _without_remedy(rows: Sequence[Row]) -> str:
+    archs = {row.run.params.get("arch.name", "") for row in rows} & set(_UNREPEATABLE)
+    named = " and ".join(sorted(ARCHITECTURES[arch] for arch in archs))
+    return f" {named} cannot be trained with it: PyTorch has no deterministic form of their pooling." if named else ""
 
 
 def one_device(rows: Sequence[Row]) -> bool:
@@ -103,7 +109,10 @@ def _trust(ranked: Sequence[Stratum], questions: Sequence[Question]) -> str:
     if all(len(stratum.finished) == 1 for stratum in ranked):
         return "Each was trained once: the order may be chance, because the seed alone moves these numbers."
     recipes = questions[-1]
-    return recipes.sentences[0] if recipes.pairs else recipes.refused
+    leading = {stratum.name for stratum in ranked[:2]}
+    if recipes.pairs and {recipes.pairs[0].first, recipes.pairs[0].second} == leading:
+        return recipes.sentences[0]
+    return recipes.refused or recipes.sentences[0]
 
 
 def _unfinished(strata: Sequence[Stratum]) -> str:
@@ -126,12 +135,6 @@ def _names(rows: Sequence[Row], among: Sequence[Row]) -> str:
     others = {row.label.stratum for row in among if row not in rows}
     names = [row.label.text if row.label.stratum in others else row.label.stratum for row in rows]
     return listed(list(dict.fromkeys(names)), "; ")
-
-
-def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """The first few of them, and how many more there are."""
-    more = len(texts) - _MOST_NAMED
-    return between.join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(digest: str | None) -> str | None:

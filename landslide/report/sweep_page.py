@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from landslide.config import without_credentials
-from landslide.report.page import fill
+from landslide.report.page import fill, server
 from landslide.report.sweep_table import SETTING
 
 if TYPE_CHECKING:
@@ -18,17 +18,10 @@ def render(report: SweepReport) -> str:
     return fill(
         "sweep.html.j2",
         report,
-        address=lambda run_id: _address(report.tracking_uri, run_id),
+        address=lambda run_id: f"{server(report.tracking_uri)}/#/runs/{run_id}",
         setting=SETTING,
         facts=_facts(report),
     )
-
-
-def _address(tracking_uri: str, run_id: str) -> str | None:
-    """The run's page of an MLflow server; None where the store is a database that has no pages, or there is no run."""
-    if not run_id or not tracking_uri.startswith(("http://", "https://")):
-        return None
-    return f"{without_credentials(tracking_uri).rstrip('/')}/#/runs/{run_id}"
 
 
 def _facts(report: SweepReport) -> list[tuple[str, str]]:

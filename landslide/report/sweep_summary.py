@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from landslide.report.runs import Objective
-from landslide.report.summary import listed, metric_name
+from landslide.report.summary import metric_name
 from landslide.report.sweep_table import against_name, gain_text
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, WAITING, Stratum
+from landslide.report.table import listed
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +16,18 @@ from rich.text import Text
 
 from landslide.report.labels import SEED
 from landslide.report.runs import Objective, Run
+from landslide.report.statistics import Estimate
 from landslide.report.strata import NUMBERS, RATIOS, SELECTED, Row, Stratum
 
 MISSING = "\N{EN DASH}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MARK = "\N{DAGGER}"
 """Of a heading over what was selected on the tiles that it is measured on."""
 
 _LONG = 32
 """Characters beyond which the words of a printed column are wrapped."""
+
+_MOST_NAMED = 4
 
 _MACHINE_BOUND = frozenset({"time_s", "time_to_best_s", "images_per_s", "memory_mb"})
 """Numbers that say something of the device."""
@@ -107,9 +112,9 @@ def strata_columns(strata: Sequence[Stratum], objective: Objective, *, one_devic
         one_device: whether all were trained on the same; else times are shown and not ranked.
     """
     runs = [tuple(row.run for row in stratum.rows) for stratum in strata]
-    columns = [_words("model", "Model", [stratum.name for stratum in strata])]
+    columns = [words("Model", [stratum.name for stratum in strata])]
     if any(stratum.described for stratum in strata):
-        columns.append(_words("settings", "Settings", [stratum.described for stratum in strata]))
+        columns.append(words("Settings", [stratum.described for stratum in strata]))
     for number in _numbers(objective):
         rankable = one_device or number.key not in _MACHINE_BOUND
         columns.append(_ranked(number, [_mean_cell(stratum, number) for stratum in strata], rankable))
@@ -119,25 +124,25 @@ def strata_columns(strata: Sequence[Stratum], objective: Objective, *, one_devic
     if any(len(stratum.rows) > 1 for stratum in strata):
         seeds = [Cell(str(len(stratum.finished)), len(stratum.finished)) for stratum in strata]
         columns.append(Column("seeds", "Seeds", tuple(seeds)))
-    columns.append(_words("status", "Status", [stratum.status for stratum in strata]))
+    columns.append(words("Status", [stratum.status for stratum in strata]))
     named = [Cell(_run_names(stratum), runs=those) for stratum, those in zip(strata, runs, strict=True)]
     return [*columns, Column("runs", "Runs", tuple(named), numeric=False)]
 
 
 def run_columns(rows: Sequence[Row], objective: Objective, *, one_device: bool) -> list[Column]:
     """The table of runs, for the page."""
-    columns = [_words("model", "Run", [row.label.text for row in rows])]
+    columns = [words("Run", [row.label.text for row in rows], key="model")]
     for number in _numbers(objective):
         cells = [_cell(number, row.numbers.get(number.key), (row.run,)) for row in rows]
         columns.append(_ranked(number, cells, one_device or number.key not in _MACHINE_BOUND))
-    columns.append(_words("status", "Status", [row.run.status.lower() for row in rows]))
+    columns.append(words("Status", [row.run.status.lower() for row in rows]))
     return [*columns, Column("runs", "MLflow run", tuple(Cell(row.run.name, runs=(row.run,)) for row in rows), False)]
 
 
 def caption(objective: Objective, strata: Sequence[Stratum]) -> str:
     """What the numbers are: said under every table."""
     several = any(len(stratum.finished) > 1 for stratum in strata)
-    over = "Mean \N{PLUS-MINUS SIGN} standard deviation over seeds. " if several else ""
+    over = f"Mean {PLUS_MINUS} standard deviation over seeds. " if several else ""
     said = f"{of_intervals(strata)} " if any(stratum.interval("f1") for stratum in strata) else ""
     return (
         f"{MARK} At the best epoch by {objective.metric}, selected on these tiles, so it flatters; the last epoch is "
@@ -223,9 +228,10 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     MISSING: "--",
     MARK: r"\dag{}",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    PLUS_MINUS: r"$\pm$",
 }
 
 
@@ -322,9 +328,13 @@ def _mean_cell(stratum: Stratum, number: _Number) -> Cell:
     runs = tuple(row.run for row in stratum.rows if number.key in row.numbers)
     mean, sd = stratum.mean(number.key), stratum.sd(number.key)
     cell = _cell(number, mean, runs)
-    if sd is None or len(set(stratum.values(number.key))) == 1:  # as the number of parameters is
+    if mean is None:
         return cell
-    return replace(cell, text=f"{cell.text} \N{PLUS-MINUS SIGN} {number.text(sd)}")
+    spread = ""
+    if sd is not None and len(set(stratum.values(number.key))) > 1:  # unlike the number of parameters
+        spread = f" {PLUS_MINUS} {number.text(sd)}"
+    some = f" ({len(runs)} of {len(stratum.finished)} runs)" if len(runs) < len(stratum.finished) else ""
+    return replace(cell, text=f"{cell.text}{spread}{some}")
 
 
 def _cell(number: _Number, value: float | None, runs: tuple[Run, ...]) -> Cell:
@@ -346,8 +356,7 @@ def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
     cells = []
     for stratum in strata:
         found = stratum.interval(number.key)
-        text = MISSING if found is None else interval_text(found.low, found.high)
-        cells.append(Cell(text, found.low if found else None, runs=_counted(stratum)))
+        cells.append(replace(interval_cell(found.low, found.high), runs=_counted(stratum)) if found else Cell(MISSING))
     page_only = number.key != "f1" or all(cell.value is None for cell in cells)
     return Column(f"{number.key}_interval", f"{number.heading}, 95 %", tuple(cells), page_only=page_only)
 
@@ -356,9 +365,27 @@ def _counted(stratum: Stratum) -> tuple[Run, ...]:
     return tuple(row.run for row in stratum.finished)
 
 
-def interval_text(low: float, high: float) -> str:
-    """``0.8150 to 0.8320``."""
-    return f"{low:.4f} to {high:.4f}"
+def interval_cell(low: float, high: float) -> Cell:
+    """``0.8150 to 0.8320``, sorted by its lower end; a dash where an end is undefined."""
+    return Cell(MISSING) if math.isnan(low) or math.isnan(high) else Cell(f"{low:.4f} to {high:.4f}", low)
+
+
+def estimate_text(found: Estimate | None) -> str:
+    """``0.8446 ± 0.0071``; without the deviation where there is one seed, a dash where the mean is undefined."""
+    if found is None or math.isnan(found.mean):
+        return MISSING
+    return f"{found.mean:.4f}" if math.isnan(found.sd) else f"{found.mean:.4f} {PLUS_MINUS} {found.sd:.4f}"
+
+
+def listed(texts: Sequence[str], between: str = ", ") -> str:
+    """The first few of them, and how many more there are."""
+    more = len(texts) - _MOST_NAMED
+    return between.join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def words(heading: str, texts: Sequence[str], key: str = "") -> Column:
+    """A column of words; its key is the heading in small letters unless it is given."""
+    return Column(key or heading.lower(), heading, tuple(map(Cell, texts)), numeric=False)
 
 
 def _epoch_column(strata: Sequence[Stratum]) -> Column:
@@ -382,7 +409,3 @@ def _run_names(stratum: Stratum) -> str:
         run = stratum.rows[0].run
         return f"{run.name} {run.id[:8]}"
     return ", ".join(f"{row.seed}: {row.run.id[:8]}" for row in stratum.rows)
-
-
-def _words(key: str, heading: str, texts: Sequence[str]) -> Column:
-    return Column(key, heading, tuple(map(Cell, texts)), numeric=False)

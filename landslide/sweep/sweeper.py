@@ -23,6 +23,7 @@ from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.report import compare
 from landslide.report.comparison import with_searches
 from landslide.report.runs import Objective
+from landslide.report.selection import best_alone
 from landslide.report.strata import Row
 from landslide.report.sweep import SweepReport, report_sweep
 from landslide.sweep.controller import Controller
@@ -404,7 +405,10 @@ def _report(state: Sweep) -> None:
     client = state.store.client
     if not any(record.launch for branch in state.branches for record in branch.study.records):
         return
-    comparison = compare(client, _compared(state), objective)
+    compared = _compared(state)
+    tried = sum(len(branch.study.records) for branch in state.branches if branch.kind == SEARCH)
+    notes = [] if compared == [state.parent_id] else [best_alone(state.name, tried)]
+    comparison = compare(client, compared, objective, notes=notes)
     place = state.folder / "comparison"
     report = _search_report(state) if state.space.parameters else None
     folds = report is not None and report.folds is not None

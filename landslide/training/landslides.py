@@ -26,7 +26,7 @@ def measure_landslides(masks: npt.NDArray[np.uint8], probability: npt.NDArray[np
     """Landslides, predicted patches and boundaries of some tiles.
 
     A landslide is a part of the mask whose pixels touch by a side or a corner, a patch is such a part of the
-    prediction. An boundary is the pixels of a region that have a side in common with a pixel outside; where the tile
+    prediction. A boundary is the pixels of a region that have a side in common with a pixel outside; where the tile
     cuts a region there is none. A pixel of one boundary is matched where the other one is nearer than
     :data:`TOLERANCE` (Csurka, Larlus and Perronnin 2013, "What is a good evaluation measure for semantic
     segmentation?", BMVC).

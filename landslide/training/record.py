@@ -70,7 +70,7 @@ def write_measured(
     """What was measured on the tiles of a part, as an ``npz``; docs/architecture.md has its arrays.
 
     Args:
-        path: of the file; its folder is made where it is missing.
+        path: of the file, in a folder that is there.
         validation: of these tiles, in their order.
         data: that they are of.
         rows: of the part.

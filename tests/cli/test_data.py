@@ -96,6 +96,23 @@ def test_audit_names_the_tiles_that_share_ground_and_the_cure(
     assert Image.open(tmp_path / "sheet" / "pairs.png").width > 500
 
 
+def test_audit_does_not_advise_groups_where_all_tiles_are_of_one(
+    split_ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: names that are the same up to their number
+    listed = (tmp_path / "parts.csv").read_text()
+    for number, path in enumerate(sorted((split_ground / "landslide" / "image").iterdir())):
+        for same in list(split_ground.rglob(f"{path.stem}.*")):
+            same.rename(same.with_stem(f"tile{number}"))
+        listed = listed.replace(f"{path.stem},", f"tile{number},")
+    (tmp_path / "parts.csv").write_text(listed)
+    # When
+    assert main(["data", "audit", str(split_ground), f"data.split.csv={tmp_path / 'parts.csv'}"]) == 0
+    # Then
+    said = " ".join(capsys.readouterr().out.split())
+    assert "into one part: a file of your own with the columns tile and part: data.split.csv=FILE" in said
+
+
 def test_audit_without_a_find_says_so_and_takes_what_train_takes(
     split_ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,7 +85,10 @@ def test_without_a_landslide_there_is_no_atlas() -> None:
 def test_tables_name_the_tiles_and_mark_who_gets_them_right() -> None:
     missed, one = make_sections(an_atlas())
     assert [cell.text for cell in missed.columns[0].cells] == ["hard"]
-    assert missed.caption.startswith("1 of 4 tiles. A model gets a tile right where F1 of the tile is 0.5 or more")
+    start = (
+        "1 of 4 tiles, by the 2 models of the figures. A model gets a tile right where F1 of the tile is 0.5 or more"
+    )
+    assert missed.caption.startswith(start)
     assert [column.heading for column in one.columns] == ["Tile", "Landslide (%)", "F1, U-Net", "F1, FPN"]
     assert [(cell.text, cell.best) for cell in one.columns[2].cells] == [("0.500", True), ("0.000", False)]
     assert "| second only | 20.0 | 0.000 | **1.000** |" in one.markdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -10,8 +11,12 @@ import pytest
 
 from landslide.cli.main import main
 from landslide.errors import ComparisonError
-from landslide.report.runs import read_run, read_validation
+from landslide.report import compare
+from landslide.report.pairs import RECIPES
+from landslide.report.runs import Objective, read_run, read_validation
 from tests.report.conftest import Store
+
+F1 = {"unet": 0.8, "fpn": 0.9}
 
 
 def compared(store: Store, *words: str) -> int:
@@ -68,6 +73,56 @@ def test_a_file_of_counts_that_is_cut_off_is_told_like_one_that_is_missing(
     path.write_bytes(path.read_bytes()[:200])
     assert compared(store, run_id) == 2
     assert "has no counts of its tiles" in capsys.readouterr().err
+
+
+def test_where_one_seed_has_lost_its_last_epoch_the_best_one_is_tested_all_the_same(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: two seeds each, of which one has half a file of its last epoch
+    runs = [store.tested(f1, seed, params={"arch.name": arch}) for arch, f1 in F1.items() for seed in range(2)]
+    path = counts_of(store, runs[0]).with_name("last.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    # When
+    assert compared(store, *runs) == 0
+    # Then
+    told = capsys.readouterr().out
+    assert "validation/last.npz cannot be read" in told
+    assert "of 1 pair: " in told.partition("These architectures or settings")[2]
+
+
+def test_who_was_trained_once_is_named_and_is_not_what_the_result_is_told_of(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: the best of three was trained once
+    runs = [store.tested(f1, seed, params={"arch.name": arch}) for arch, f1 in F1.items() for seed in range(2)]
+    best = store.tested(0.95, params={"arch.name": "pan"})
+    # When
+    assert compared(store, best, *runs) == 0
+    # Then
+    told = " ".join(capsys.readouterr().out.split())
+    once = "PAN was trained with one seed, which says nothing about training again, so no answer is given for it."
+    assert "PAN has the highest mean F1, " in told.partition(once)[0]
+    assert told.count(once) == 2  # in the result, and at the question
+
+
+def test_a_ratio_that_is_undefined_in_a_run_is_a_dash_and_never_a_nan(store: Store) -> None:
+    # Given: one of two seeds calls nothing landslide, so it has no precision
+    runs = [store.tested(f1, seed, params={"arch.name": arch}) for arch, f1 in F1.items() for seed in range(2)]
+    path = counts_of(store, runs[0])
+    for name in ("best.npz", "last.npz"):
+        with np.load(path.with_name(name)) as stored:
+            arrays = dict(stored)
+        nothing = np.zeros_like(arrays["counts"])
+        nothing[:, 2], nothing[:, 3] = arrays["counts"][:, [0, 2]].sum(1), arrays["counts"][:, [1, 3]].sum(1)
+        np.savez(path.with_name(name), **{**arrays, "counts": nothing})
+    # When
+    comparison = compare(store.client, runs, Objective("val/precision", maximize=True))
+    # Then
+    page, text = comparison.html(), comparison.markdown()
+    assert 'data-value="nan"' not in page
+    assert "nan" not in re.findall(r"[\w.]+", text)
+    (question,) = [question for question in comparison.questions if question.title == RECIPES]
+    assert "cannot be compared in Precision, which is undefined for a run" in question.sentences[0]
 
 
 @pytest.mark.parametrize("array", ["counts", "histograms", "tile_id"])

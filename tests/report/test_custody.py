@@ -5,25 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.entities import Metric, Param, Run, RunData, RunInfo
 from rich.console import Console
 
-from landslide.report.custody import CustodyReport, Scored
+from landslide.errors import ComparisonError
+from landslide.report.custody import CustodyReport, Scored, report_test
+from landslide.report.runs import Run
 from landslide.report.table import MISSING
+from tests.report.conftest import Store
 
 TILES = 12
 
 
 def stored_run(name: str, seed: int, validation: float = 0.9) -> Run:
-    info = RunInfo(
-        run_id=f"{name}{seed}", experiment_id="1", user_id="", status="FINISHED", start_time=0, end_time=0,
-        lifecycle_stage="active", run_name=f"{name} seed={seed}",
-    )  # fmt: skip
-    return Run(info, RunData([Metric("best/f1", validation, 0, 0)], [Param("seed", str(seed))], []))
+    return Run(
+        id=f"{name}{seed}",
+        experiment_id="1",
+        name=f"{name} seed={seed}",
+        status="FINISHED",
+        params={"seed": str(seed)},
+        tags={},
+        metrics={"best/f1": validation},
+        artifact_uri="",
+        started=0,
+    )
 
 
 def scored(label: str, hits: float, seeds: int, **given: Any) -> Scored:
@@ -53,7 +62,7 @@ def test_the_figures_are_mean_and_deviation_over_seeds_of_ratios_pooled_over_til
     tp, fp, fn, _ = unet.counts.sum(1).T
     f1 = 2 * tp / (2 * tp + fp + fn)
     # When
-    _, cells = report(unet).rows()
+    cells = [column.cells[0].text for column in report(unet).columns]
     # Then
     assert cells[:3] == ["U-Net", "3", f"{f1.mean():.4f} ± {f1.std(ddof=1):.4f}"]
     assert cells[-1] == "0.9000"
@@ -91,7 +100,7 @@ def test_a_number_that_is_undefined_is_a_dash_and_an_empty_field() -> None:
     counts[..., 3] = 1000
     shown = report(scored("U-Net", 0.9, 2), scored("FPN", 0.5, 2, counts=counts))
     # When, then
-    assert shown.rows()[2][2] == MISSING
+    assert {column.heading: column.cells[1].text for column in shown.columns}["F1"] == MISSING
     assert shown.sentence.endswith(f"FPN {MISSING}.")
     assert "U-Net and FPN cannot be compared in F1, which is undefined for a run." in shown.verdict
     lines = list(csv.DictReader(io.StringIO(shown.csv())))
@@ -105,6 +114,19 @@ def test_the_file_has_a_line_for_each_network_with_its_pixels() -> None:
     assert [line["seed"] for line in lines] == ["0", "1", "2"]
     assert [int(line["TP"]) for line in lines] == unet.counts[..., 0].sum(1).tolist()
     assert {line["tiles"] for line in lines} == {str(TILES)}
+
+
+def test_scores_that_are_gone_or_cut_off_are_told_with_the_cure(store: Store, tmp_path: Path) -> None:
+    # Given
+    run_id = store.score(0.8)
+    strata = {"U-Net": [store.client.get_run(run_id)]}
+    # When, then
+    with pytest.raises(ComparisonError, match=r"test/best\.npz is missing.*--again"):
+        report_test(store.client, "lr", strata, looks=1, notes=[])
+    (tmp_path / "best.npz").write_bytes(b"PK half a file")
+    store.client.log_artifact(run_id, str(tmp_path / "best.npz"), "test")
+    with pytest.raises(ComparisonError, match=r"test/best\.npz cannot be read.*--again"):
+        report_test(store.client, "lr", strata, looks=1, notes=[])
 
 
 @pytest.mark.parametrize(("looks", "words"), [(1, "There has been one look"), (3, "There have been 3 looks")])

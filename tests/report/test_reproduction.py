@@ -181,6 +181,7 @@ def test_with_one_seed_every_verdict_is_that_there_is_no_interval() -> None:
     assert verdicts == {"not comparable: one seed has no interval"}
     assert "0 within our interval, 0 better, 0 worse, 16 not comparable" in found.sentence
     assert found.differences == ["Which of our models are better cannot be told from one seed each."]
+    assert "## These architectures or settings: F1 of our models at the last epoch" in found.markdown()
 
 
 def test_other_data_than_the_papers_gets_no_verdict() -> None:

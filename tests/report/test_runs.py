@@ -70,6 +70,12 @@ def test_a_broken_file_is_left_out_and_told(store: Store, tmp_path: Path) -> Non
     assert "U-Net: validation/panel.npz cannot be read and is left out." in compared.notes
 
 
+def test_a_file_of_another_kind_is_left_out_and_told(store: Store) -> None:
+    run_id = store.score(0.8)
+    store.client.log_text(run_id, "[1, 2]", "split.json")
+    assert "U-Net: split.json cannot be read and is left out." in compare(store.client, [run_id]).notes
+
+
 def test_when_nothing_has_finished_there_is_a_table_and_no_figure(store: Store, tmp_path: Path) -> None:
     compared = compare(store.client, [store.children["manet"]])
     assert compared.sentence == "No run has finished yet. Not finished: 1 failed."

@@ -21,6 +21,7 @@ from landslide.report.statistics import (
     compare_recipes,
     estimate,
     pair_up,
+    pairs_among,
     sentence,
 )
 
@@ -225,6 +226,23 @@ def test_holm_multiplies_the_smallest_by_the_number_of_pairs() -> None:
     assert smallest[1] == pytest.approx(3 * smallest[0])
     assert middle[1] == pytest.approx(max(2 * middle[0], smallest[1]))
     assert largest[1] == pytest.approx(max(largest[0], middle[1]))
+
+
+def test_pairs_with_the_best_are_corrected_for_all_that_it_was_chosen_among() -> None:
+    # Given: so many strata that each is compared with the best alone
+    random = np.random.default_rng(0)
+    strata = {f"{number:02}": even(*random.normal(0.6 + 0.01 * number, 0.02, 5), tiles=20) for number in range(24)}
+    best_first = sorted(strata, key=lambda name: -estimate(strata[name]).mean)
+    # When
+    pairs, among = pair_up(best_first), pairs_among(best_first)
+    for found in (
+        compare_recipes(strata, pairs, among=among),
+        compare_networks(strata, pairs, among=among),
+    ):
+        # Then
+        assert len(found) == 23
+        assert min(one.p_holm for one in found) == pytest.approx(276 * min(one.p for one in found))
+        assert any(one.told_apart for one in found)
 
 
 # ------------------------------------------------------------------------------------------------------ networks

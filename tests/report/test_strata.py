@@ -164,7 +164,8 @@ def test_times_of_different_devices_are_shown_and_not_ranked(store: Store) -> No
     assert "f1_against_time" not in [picture.name for picture in compared.pictures]
     first, second = compared.unfair
     assert first.startswith("The runs differ in device: times and images/s are shown and not ranked.")
-    assert second.startswith("FPN on a GPU: their backward pass has no deterministic form on CUDA")
+    assert second.startswith("Trained on a GPU without trainer.deterministic=true, so the same seed does not give")
+    assert second.endswith(": FPN.")
 
 
 def test_what_differs_inside_a_stratum_is_told_run_by_run(store: Store) -> None:
@@ -190,3 +191,13 @@ def test_what_is_unfair_stands_in_red_at_the_top(store: Store) -> None:
     assert printed(compared).startswith("The runs differ in number of epochs: some were trained for longer.")
     page = compared.html()
     assert page.index('<ul class="unfair"') < page.index('<p class="result">')
+
+
+def test_of_more_than_twenty_strata_each_meets_the_best_and_that_is_said(store: Store) -> None:
+    # Given
+    runs = [store.tested(0.5 + 0.02 * at, params={"optimizer.lr": f"{at + 1}e-3"}) for at in range(21)]
+    # When
+    networks, _ = compare(store.client, runs).questions
+    # Then
+    assert len(networks.pairs) == 20
+    assert "of 20 pairs, each with the best one and corrected for all 210" in networks.summary

@@ -44,6 +44,21 @@ def test_equal_conditions_need_no_warning(store: Store) -> None:
     assert compare(store.client, [store.score(0.8), store.score(0.9)]).unfair == []
 
 
+def test_on_a_gpu_it_is_said_for_whom_the_same_seed_means_less(store: Store) -> None:
+    runs = [
+        store.score(
+            0.9, params={"arch.name": arch, "trainer.deterministic": value}, tags={"landslide.device": "NVIDIA"}
+        )
+        for arch, value in (("unet", "True"), ("fpn", "False"), ("pspnet", "False"))
+    ]
+    (note,) = compare(store.client, runs).unfair
+    assert "the same seed does not give the same numbers again: " in note
+    assert "U-Net" not in note
+    told, without_remedy, _ = note.partition(" PSPNet cannot be trained with it: ")
+    assert "FPN" in told
+    assert without_remedy
+
+
 @pytest.mark.parametrize("name", ["device", "precision", "data_digest", "split_digest", "commit"])
 def test_an_unequal_condition_is_told(store: Store, name: str) -> None:
     # Given
