@@ -389,7 +389,10 @@ def search_branch(
 def repeats_branch(
     storage: BaseStorage, search: Branch, cfg: DictConfig, repeats: int, facts: Mapping[str, Any], patiently: Patiently
 ) -> Branch | None:
-    """The best setting of a stratum, trained anew with seeds that the search has not seen; None where there is none."""
+    """The best setting of a stratum, trained anew with the seeds that follow the search's; None where there is none.
+
+    Seeds that were listed are taken as they are, the search's own among them.
+    """
     found = search.study.best
     seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
     if found is None:

@@ -64,8 +64,15 @@ def looks_of(run: Run) -> list[Look]:
 
 
 def count_of(run: Run) -> int:
-    """How often the test part was looked at with a run."""
-    return int(run.data.tags.get(LOOKS, "0"))
+    """How often the test part was looked at with a run.
+
+    Raises:
+        CustodyError: see :func:`looks_of`.
+    """
+    text = run.data.tags.get(LOOKS, "0")
+    if not text.isdecimal():
+        raise CustodyError(f"run {run.info.run_id}: its tag {LOOKS} is no number ('{text[:20]}'). Mend it first.")
+    return int(text)
 
 
 def unfinished_look(counter: Run, run_ids: Sequence[str]) -> Look | None:

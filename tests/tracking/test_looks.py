@@ -95,6 +95,12 @@ def test_a_log_that_was_edited_gives_no_look_away(store: Store, run_id: str, tex
         looks_of(store.client.get_run(run_id))
 
 
+def test_a_count_that_was_edited_gives_no_look_away(store: Store, run_id: str) -> None:
+    store.client.set_tag(run_id, LOOKS, "-1")
+    with pytest.raises(CustodyError, match=f"{LOOKS} is no number"):
+        count_of(store.client.get_run(run_id))
+
+
 def test_two_processes_do_not_look_at_once(store: Store) -> None:
     with alone(store), pytest.raises(CustodyError, match="another process is looking"), alone(store):
         pass
