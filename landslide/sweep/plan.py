@@ -70,6 +70,12 @@ class Branch:
         """For people."""
         return self.stratum.name if self.kind == SEARCH else f"{self.stratum.name}, repeats"
 
+    @property
+    def shown_best(self) -> Record | None:
+        """The best complete trial; None where trials are folds: the easiest group is no best setting."""
+        folds = any(parameter.key == run_config.HOLD_OUT for parameter in self.space.parameters)
+        return None if folds else self.study.best
+
     def may_ask(self) -> bool:
         """Whether another trial belongs to it."""
         records = self.study.records
