@@ -159,7 +159,7 @@ def _launch(launcher: Any, overrides: list[str], number: int, folder: Path, tick
         told = " ".join((str(error) or type(error).__name__).split())
         if _read(folder / TICKET) == ticket:
             (folder / TICKET).write_text("", encoding="utf-8")  # nor may it train when its launcher begins it again
-        if _read(folder / BEGUN) == ticket:
+        if _read(folder / BEGUN) == ticket or isinstance(error, BrokenExecutor):  # joblib's, by a death in another slot
             raise BrokenExecutor(told) from error
         raise SweepError(f"hydra/launcher: {type(launcher).__name__} did not begin a trial ({told[:400]}).") from error
     if job.status != JobStatus.COMPLETED:

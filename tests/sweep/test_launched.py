@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import ConfigError, SweepError
@@ -222,6 +223,14 @@ def test_a_job_that_the_launcher_lost_goes_on_and_one_that_it_did_not_take_ends_
     with pytest.raises(BrokenExecutor):
         launch(lose, folder)
     assert (folder / TICKET).read_text() == ""  # where the launcher begins it again, it is too late
+
+
+def test_a_pool_that_another_job_took_with_it_before_this_one_began_ends_no_sweep(folder: Path) -> None:
+    def lose() -> None:
+        raise TerminatedWorkerError("a worker process was killed")
+
+    with pytest.raises(BrokenExecutor, match="a worker process was killed"):
+        launch(lose, folder)
 
 
 def test_what_the_job_came_to_is_what_the_launcher_brings_back(folder: Path) -> None:
