@@ -162,8 +162,8 @@ def test_a_disk_that_is_away_for_a_moment_takes_no_ticket(folder: Path, monkeypa
     asked = []
 
     def train() -> None:
+        (folder / "away").touch()  # no folder: the system answers with an error, not with "there is none"
         monkeypatch.setattr(launched, "_read", lambda file: asked.append(file) or read(file.with_name("away") / "x"))
-        (folder / "away").touch()  # and no folder: the system answers with an error, not with "there is none"
         time.sleep(0.2)
         monkeypatch.setattr(launched, "_read", read)
         (folder / TICKET).unlink()
