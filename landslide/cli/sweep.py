@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landslide.cli.storage_options import add_storage, storage_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -34,11 +36,7 @@ def _add_status(kinds: Any) -> None:
         "each stratum, what runs, what was interrupted, and what goes on with it. The newest stands last.",
     )
     status.add_argument("name", nargs="?", metavar="NAME", help="only this sweep, with its last trials")
-    status.add_argument(
-        "--storage",
-        metavar="URL",
-        help="Optuna's database; without it LANDSLIDE_SWEEP_STORAGE, else mlruns/sweeps.db in this folder",
-    )
+    add_storage(status)
     status.set_defaults(run=run_status)
 
 
@@ -57,13 +55,10 @@ def _add_plan(kinds: Any) -> None:
 
 def run_status(arguments: argparse.Namespace) -> int:
     """Print every sweep, or one with its last trials."""
-    import os
-
     from landslide.sweep.status import read_sweeps
-    from landslide.sweep.storage import STORAGE, resolve_url
     from landslide.terminal import open_console
 
-    sweeps = read_sweeps(resolve_url(arguments.storage or os.environ.get(STORAGE)), arguments.name)
+    sweeps = read_sweeps(storage_of(arguments), arguments.name)
     console = open_console()
     for number, sweep in enumerate(sweeps):
         if number:

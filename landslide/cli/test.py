@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from landslide.cli.storage_options import add_storage, storage_of
 from landslide.cli.tracking_options import add_uri
 
 DESCRIPTION = """\
@@ -32,28 +33,22 @@ def add(commands: Any) -> None:
     parser.add_argument("--again", action="store_true", help="another look at the test part; it is counted")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write the table there")
     parser.add_argument("--data-root", metavar="PATH", help="where the dataset lies, if not where it was trained on")
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        help="Optuna's database; without it LANDSLIDE_SWEEP_STORAGE, else mlruns/sweeps.db in this folder",
-    )
+    add_storage(parser)
     add_uri(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print the table, write it where asked."""
-    import os
     from functools import partial
 
     from landslide.sweep.custody import find_subject, test
-    from landslide.sweep.storage import STORAGE, resolve_url
     from landslide.terminal import open_console, tell
     from landslide.tracking.store import open_existing
 
     console = open_console()
     store = open_existing(arguments.uri)
-    subject = find_subject(store, resolve_url(arguments.storage or os.environ.get(STORAGE)), arguments.name)
+    subject = find_subject(store, storage_of(arguments), arguments.name)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)  # what is wrong with it costs no look
     report = test(

@@ -29,7 +29,7 @@ from landslide.report.statistics import (
     pairs_among,
     sentence,
 )
-from landslide.report.strata import RATIOS
+from landslide.report.strata import RATIOS, ground_of
 from landslide.report.table import (
     MISSING,
     Cell,
@@ -101,7 +101,7 @@ class CustodyReport:
 
     @property
     def _shared(self) -> bool:
-        return all(list(each.tile_id) == list(self.strata[0].tile_id) for each in self.strata)
+        return len({ground_of(each.tile_id, each.counts[0]) for each in self.strata}) <= 1
 
     @property
     def _repeated(self) -> bool:

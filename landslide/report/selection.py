@@ -97,9 +97,11 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
     """The runs that stand for a sweep, and a sentence about them where they are not all."""
     name = parent.info.run_name
     if repeats := _children(client, parent, " and tags.`landslide.kind` = 'repeat'"):
+        seed = _seed_of_search(client, parent)
+        seen = f"so was seed {seed}, with which the search ran; the other seeds of the repeats were not."
         return repeats, (
             f"Of sweep '{name}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
-            "the seeds of the repeats were not."
+            + (seen if seed in {run.params.get("seed") for run in repeats} else "the seeds of the repeats were not.")
         )
     children = _children(client, parent)
     if not children:
@@ -126,6 +128,13 @@ def best_alone(sweep: str, settings: int) -> str:
 def _children(client: MlflowClient, parent: MlflowRun, more: str = "") -> list[Run]:
     where = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'{more}"
     return sorted(map(read_run, search(client, where, [parent.info.experiment_id])), key=_place)
+
+
+def _seed_of_search(client: MlflowClient, parent: MlflowRun) -> str:
+    """Of one of its trials, since they share it; a dash where none has stored it."""
+    where = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`landslide.kind` = 'run'"
+    found = client.search_runs([parent.info.experiment_id], where, max_results=1)
+    return str(found[0].data.params.get("seed", "-")) if found else "-"
 
 
 def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Objective) -> list[str]:

@@ -53,9 +53,8 @@ class Tally:
 
     @cached_property
     def ground(self) -> tuple[tuple[str, ...], bytes]:
-        """What was to be found, and where: equal for two runs that were validated on the same tiles."""
-        landslide, background = self.counts[:, [0, 2]].sum(1), self.counts[:, [1, 3]].sum(1)
-        return self.tile_id, np.stack([landslide, background]).tobytes()
+        """See :func:`ground_of`."""
+        return ground_of(self.tile_id, self.counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +182,17 @@ def make_strata(rows: Sequence[Row], objective: Objective) -> tuple[Stratum, ...
     ]
     sign = -1 if objective.maximize else 1
     return tuple(sorted(strata, key=lambda each: (not each.finished, each.score is None, sign * (each.score or 0))))
+
+
+def ground_of(tile_id: Sequence[str], counts: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], bytes]:
+    """What was to be found, and where: equal for two runs that were measured on the same tiles.
+
+    Args:
+        tile_id: of the tiles.
+        counts: ``(tiles, 4)``, in the order of :data:`~landslide.metrics.COUNTS`.
+    """
+    landslide, background = counts[:, [0, 2]].sum(1), counts[:, [1, 3]].sum(1)
+    return tuple(tile_id), np.stack([landslide, background]).tobytes()
 
 
 def same_tiles(strata: Sequence[Stratum], which: Epoch = "best") -> bool:

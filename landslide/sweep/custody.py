@@ -24,22 +24,25 @@ from landslide.errors import CustodyError, SweepError
 from landslide.report.custody import CustodyReport, report_test
 from landslide.report.labels import ARCHITECTURES
 from landslide.sweep.plan import PARENT, setting_of
+from landslide.sweep.space import ALL
 from landslide.sweep.storage import open_existing
 from landslide.sweep.study import REPEATS, SEARCH, Record, best, record_of
 from landslide.tracking.looks import (
     RESULT,
     SCORED,
     SHOWN,
+    SPLIT,
     Look,
     alone,
     count,
     count_of,
     looks_of,
+    looks_of_others,
     new_look,
     unfinished_look,
 )
 from landslide.tracking.run import require_run
-from landslide.tracking.store import Store, answering, find_run
+from landslide.tracking.store import Store, answering, find_run, search
 from landslide.training.testing import Trained, predict, read_trained, record_scores
 
 
@@ -91,8 +94,7 @@ def _run_alone(store: Store, run: Run) -> Subject:
     run_id, name, tags = run.info.run_id, str(run.info.run_name), run.data.tags
     if run.info.status != "FINISHED":
         raise CustodyError(f"run {run_id} ({name}): is {run.info.status}, and only a finished run is scored.")
-    arch = run.data.params.get("arch.name", name)
-    strata, notes = {ARCHITECTURES.get(arch, arch): [run]}, [f"One run, {name}."]
+    strata, notes = {_label(ALL, [run]): [run]}, [f"One run, {name}."]
     parent = tags.get("mlflow.parentRunId")
     if parent is None:
         return Subject(name, run_id, strata, notes)
@@ -112,15 +114,36 @@ def _sweep(store: Store, url: str, parent: Run) -> Subject:
         )
     strata, notes = {}, []
     for stratum, tuned in _tuned(url, name, parent_id).items():
-        label = ARCHITECTURES.get(stratum, stratum)
+        for run_id in tuned.run_ids:
+            require_run(store, run_id, f"sweep '{name}', {stratum}", "Without it there is nothing to score.")
+        runs = [store.client.get_run(run_id) for run_id in tuned.run_ids]
+        label = _label(stratum, runs)
         notes.append(f"{label}: {tuned.said}.")
-        if tuned.run_ids:
-            for run_id in tuned.run_ids:
-                require_run(store, run_id, f"sweep '{name}', {stratum}", "Without it there is nothing to score.")
-            strata[label] = [store.client.get_run(run_id) for run_id in tuned.run_ids]
+        if runs:
+            _require_one_split(f"sweep '{name}', {stratum}", [*_still_there(store, tuned.chosen_by), *runs])
+            strata[label] = runs
     if not strata:
         raise CustodyError(f"sweep '{name}': no trial has finished, so there is nothing to score.")
     return Subject(name, parent_id, strata, notes)
+
+
+def _still_there(store: Store, run_id: str) -> list[Run]:
+    return search(store.client, f"attributes.run_id = '{run_id}'")
+
+
+def _require_one_split(whose: str, runs: Sequence[Run]) -> None:
+    """Refuse runs that were divided differently: tiles that test one of them have trained or chosen another."""
+    if len({run.data.tags.get(SPLIT) for run in runs}) > 1:
+        raise CustodyError(
+            f"{whose}: its seeds were trained on different splits, so no tile tests all of them. Train it with one: "
+            "data.split.seed=0"
+        )
+
+
+def _label(stratum: str, runs: Sequence[Run]) -> str:
+    """What divides the sweep; where nothing does, the architecture."""
+    name = runs[0].data.params.get("arch.name", stratum) if stratum == ALL and runs else stratum
+    return ARCHITECTURES.get(name, name)
 
 
 # -------------------------------------------------------------------------------------------------- the tuned setting
@@ -130,6 +153,8 @@ class _Tuned:
 
     run_ids: Sequence[str]
     said: str
+    chosen_by: str = ""
+    """Id of the run whose validation chose the setting."""
 
 
 def _tuned(url: str, name: str, parent_id: str) -> dict[str, _Tuned]:
@@ -164,18 +189,21 @@ def _networks(storage: BaseStorage, search: FrozenStudy, studies: Sequence[Froze
     found = best(records, search.directions[0].name.lower())
     if found is None:
         return _Tuned([], "no trial has finished, so it is not scored")
+    (chosen_by,) = _run_ids([found])
     for study in studies:
         facts = {"kind": REPEATS, "stratum": search.user_attrs["stratum"], "of_trial": found.number}
         if facts.items() <= study.user_attrs.items():
             repeats = _records(storage, study)
             complete = _complete(repeats)
             if complete:
-                return _Tuned(
-                    _run_ids(complete), _said(found, f"its repeats, {len(complete)} of {len(repeats)} finished")
-                )
-    same = [record for record in _complete(records) if setting_of(record.params) == setting_of(found.params)]
-    how = "all its seeds" if len(same) > 1 else "trained once, as it was chosen"
-    return _Tuned(_run_ids(same), _said(found, how))
+                said = f"best by validation; its repeats, {len(complete)} of {len(repeats)} finished"
+                return _Tuned(_run_ids(complete), f"the setting of trial {found.number}, {said}", chosen_by)
+    seeds = [record for record in records if setting_of(record.params) == setting_of(found.params)]
+    complete = _complete(seeds)
+    said = "best by validation; trained once, as it was chosen"
+    if len(seeds) > 1:
+        said = f"the best single training by validation; its seeds, {len(complete)} of {len(seeds)} finished"
+    return _Tuned(_run_ids(complete), f"the setting of trial {found.number}, {said}", chosen_by)
 
 
 def _records(storage: BaseStorage, study: FrozenStudy) -> list[Record]:
@@ -188,10 +216,6 @@ def _complete(records: Sequence[Record]) -> list[Record]:
 
 def _run_ids(records: Sequence[Record]) -> list[str]:
     return [str(record.launch["run_id"]) for record in records]
-
-
-def _said(found: Record, how: str) -> str:
-    return f"the setting of trial {found.number}, best by validation; {how}"
 
 
 # ----------------------------------------------------------------------------------------------------------- the look
@@ -219,13 +243,23 @@ def test(
             _require_allowed(subject, counter, again=again)
         opened: dict[str, TileDataModule] = {}
         trained = [read_trained(store, run, root, opened) for run in subject.runs]
+        others = looks_of_others(store, counter, subject.runs)
         if look is not None:
             tell(f"Goes on with the look of {look.time}, which is counted already.")
         look = look or new_look(command, subject.run_ids)
-        looks = count(store, subject.counter, look)
+        looks = count(store, subject.counter, look) + len(others)
         for number, each in enumerate(trained, start=1):
             tell(f"{number} of {len(trained)}: {_score(store, each, look)}")
-        return _show(store, subject, look, looks, [each.note for each in trained if each.note])
+        notes = [*(each.note for each in trained if each.note), *_told(others)]
+        return _show(store, subject, look, looks, notes)
+
+
+def _told(others: Sequence[Look]) -> list[str]:
+    if not others:
+        return []
+    were = "was" if len(others) == 1 else "were"
+    last = f"the last one at {others[-1].time} by `{others[-1].command}`"
+    return [f"Of the looks, {len(others)} {were} at networks of other sweeps or runs on the same tiles, {last}."]
 
 
 def _require_allowed(subject: Subject, counter: Run, *, again: bool) -> None:

@@ -5,12 +5,13 @@ requeue), and go on with it when the controller is gone. Whose turn it is theref
 both see:
 
     .ticket    the launch that may train; a job looks at it before it begins and each second while it trains, and where
-               it finds another ticket or none, it keeps its checkpoint and leaves
+               it finds another ticket, an empty one or none, it keeps its checkpoint and leaves
     .begun     the ticket of the last job that has begun
     .job.lock  held by that job until it ends
 
 So Ctrl-C takes the ticket away; a job that is begun twice goes on from its checkpoint; one that waited in a queue while
-its trial was launched anew touches nothing; and a controller that starts again waits for what still trains.
+its trial was launched anew touches nothing; and a controller that starts again waits for what still trains. A ticket is
+emptied and not deleted, because a machine may go on for a minute to believe that a file of a network disk is not there.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class Launched:
         """See :class:`~landslide.sweep.slots.Slot`.
 
         Returns:
-            ``BrokenExecutor`` where the job was lost after it had begun, ``SweepError`` where it could not begin.
+            ``BrokenExecutor`` where the job was lost after it had begun, or was interrupted, by its controller or by
+            another: the controller knows what it has asked for. ``SweepError`` where it could not begin.
         """
         ticket = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,7 @@ class Launched:
     def stop(self) -> None:
         """Take the job's ticket away."""
         if self._folder is not None:
-            (self._folder / TICKET).unlink(missing_ok=True)
+            (self._folder / TICKET).write_text("", encoding="utf-8")
 
     def close(self) -> None:
         """See :meth:`stop`; of joblib's pool, which after a death may never end by itself, kill the processes."""
@@ -155,23 +157,24 @@ def _launch(launcher: Any, overrides: list[str], number: int, folder: Path, tick
         job: JobReturn = launcher.launch([overrides], initial_job_idx=number)[0]
     except BaseException as error:  # each launcher has its own, for a job that died and for one that it did not take
         told = " ".join((str(error) or type(error).__name__).split())
-        if _read(folder / BEGUN) == ticket:
+        if _read(folder / TICKET) == ticket:
+            (folder / TICKET).write_text("", encoding="utf-8")  # nor may it train when its launcher begins it again
+        if _read(folder / BEGUN) == ticket or isinstance(error, BrokenExecutor):  # joblib's, by a death in another slot
             raise BrokenExecutor(told) from error
         raise SweepError(f"hydra/launcher: {type(launcher).__name__} did not begin a trial ({told[:400]}).") from error
     if job.status != JobStatus.COMPLETED:
         return describe(job._return_value)
     failure: Failure | None = job.return_value
+    if failure is not None and failure.interrupted:
+        raise BrokenExecutor(failure.reason)
     return failure
 
 
-def _wait_for_job(folder: Path) -> Failure | None:
+def _wait_for_job(folder: Path) -> None:
     while _is_held(folder / LOCK):
         time.sleep(LOOK_S)
-    if _read(folder / TICKET) is None:
-        return WITHDRAWN
     if not (folder / RESULT).is_file():
         raise BrokenExecutor("it ended without a result, and whom it would have told is gone")
-    return None
 
 
 def _is_held(lock: Path) -> bool:
@@ -253,12 +256,14 @@ def _interrupted_without(ticket: str, folder: Path) -> Iterator[None]:
 
     def look() -> None:
         while not over.wait(LOOK_S):
-            if _read(folder / TICKET) != ticket:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                return
+            with suppress(OSError):  # a disk of the network that is away for a moment
+                if _read(folder / TICKET) != ticket:
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    return
 
     def interrupt(*_: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        over.set()  # the task may hear the signal again from here on, and must end its run undisturbed
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

@@ -70,6 +70,12 @@ class Branch:
         """For people."""
         return self.stratum.name if self.kind == SEARCH else f"{self.stratum.name}, repeats"
 
+    @property
+    def shown_best(self) -> Record | None:
+        """The best complete trial; None where trials are folds: the easiest group is no best setting."""
+        folds = any(parameter.key == run_config.HOLD_OUT for parameter in self.space.parameters)
+        return None if folds else self.study.best
+
     def may_ask(self) -> bool:
         """Whether another trial belongs to it."""
         records = self.study.records
@@ -389,7 +395,10 @@ def search_branch(
 def repeats_branch(
     storage: BaseStorage, search: Branch, cfg: DictConfig, repeats: int, facts: Mapping[str, Any], patiently: Patiently
 ) -> Branch | None:
-    """The best setting of a stratum, trained anew with seeds that the search has not seen; None where there is none."""
+    """The best setting of a stratum, trained anew with the seeds that follow the search's; None where there is none.
+
+    Seeds that were listed are taken as they are, the search's own among them.
+    """
     found = search.study.best
     seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
     if found is None:

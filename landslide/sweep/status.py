@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from landslide.config import without_credentials
+from landslide.config import HOLD_OUT, without_credentials
 from landslide.errors import SweepError, nearest
 from landslide.sweep.plan import generation_name, newest_generation
 from landslide.sweep.space import Parameter
@@ -54,6 +54,7 @@ class StudyStatus:
     """Of repeats: whose setting they train."""
     trials: Sequence[TrialStatus]
     best: TrialStatus | None
+    """None also where trials are folds: the easiest group is no best setting."""
     settings: Mapping[str, Any]
     """What the sweep says of its last start."""
 
@@ -196,7 +197,8 @@ def _study(storage: BaseStorage, study: FrozenStudy, open_state: str) -> StudySt
     frozen = storage.get_all_trials(study._study_id, deepcopy=False)
     records = [record_of(trial) for trial in frozen]
     trials = [_trial(trial, record, open_state) for trial, record in zip(frozen, records, strict=True)]
-    found = best(records, study.directions[0].name.lower())
+    folds = any(HOLD_OUT in record.params for record in records)
+    found = None if folds else best(records, study.directions[0].name.lower())
     return StudyStatus(
         stratum=facts.get("stratum", study.study_name),
         kind=facts.get("kind", SEARCH),

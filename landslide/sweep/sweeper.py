@@ -267,7 +267,9 @@ def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
             f"{state.folder}: holds trials that the database does not know. Name the database that they were begun with"
             " (sweep.storage=...), give the sweep another name (sweep.name=...), or remove that folder."
         )
-    discard_unsent(state.folder)  # how it ended when its server was lost; it goes on
+    leads = settings.role != run_config.WORKER
+    if leads:
+        discard_unsent(state.folder)  # how it ended when its server was lost; it goes on
     with answering(state.store):
         parent_id = begun[0][PARENT] if begun else find_parent(state.store, experiment, state.name)
         if parent_id is None:
@@ -276,7 +278,9 @@ def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
             parent_id = create_run(state.store, experiment, state.name, tags)
         else:
             require_run(state.store, parent_id, f"sweep '{state.name}'", "Name the store that it was begun in.")
-            state.store.client.update_run(parent_id, "RUNNING")
+            if leads:  # a worker that comes late would leave it running for good
+                state.store.client.update_run(parent_id, "RUNNING")
+                state.store.client.set_tag(parent_id, "landslide.sweep_state", "paused")  # if this start has no end
     state.facts = {
         PARENT: parent_id,
         "sweep": state.name,

@@ -18,7 +18,9 @@ from optuna.pruners import (
 )
 from optuna.samplers import RandomSampler
 
-from landslide.sweep.storage import DATABASE_ERRORS, attach_storage, resolve_url
+from landslide.config import without_credentials
+from landslide.errors import SweepError
+from landslide.sweep.storage import DATABASE_ERRORS, STORAGE, attach_storage, resolve_url
 
 PERCENTILE = 25.0
 """Of the finished trials at that epoch, the best so many go on."""
@@ -75,6 +77,9 @@ class TrialJudge:
         Args:
             epoch: 1 is the first; one that was reported before is not reported again.
             value: the objective.
+
+        Raises:
+            SweepError: where the database is another one than the sweep's.
         """
         self._unreported[epoch] = value
         try:
@@ -93,12 +98,18 @@ class TrialJudge:
 
     def _attach(self) -> optuna.Trial:
         url, name, trial_id = self._where
-        study = optuna.load_study(
-            study_name=name,
-            storage=attach_storage(url),
-            sampler=RandomSampler(),
-            pruner=make_pruner(self._pruner, self._max_epochs),
-        )
+        try:
+            study = optuna.load_study(
+                study_name=name,
+                storage=attach_storage(url),
+                sampler=RandomSampler(),
+                pruner=make_pruner(self._pruner, self._max_epochs),
+            )
+        except KeyError as error:
+            raise SweepError(
+                f"{without_credentials(url)}: does not know the study '{name}', to which this trial reports. The sweep "
+                f"names its database in {STORAGE}: let the launcher hand its environment over to jobs."
+            ) from error
         study.get_trials(deepcopy=False)  # a storage knows only trials that it has read
         return optuna.Trial(study, trial_id)
 

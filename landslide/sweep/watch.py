@@ -85,7 +85,7 @@ class Watch:
             records = branch.study.records
             failed = sum(bool(record.outcome.get("failed")) for record in records)
             pruned = sum(record.state == TrialState.PRUNED for record in records)
-            found = branch.study.best
+            found = branch.shown_best
             table.add_row(
                 escape(branch.title),
                 f"{branch.study.finished}/{branch.target or '?'}",
@@ -97,10 +97,11 @@ class Watch:
         return table
 
     def _standing(self, branch: Branch) -> str:
-        found, left = branch.study.best, self._left()
-        if found is None or branch.target == 1:
+        found, left = branch.shown_best, self._left()
+        if branch.study.best is None or branch.target == 1:
             return ""
-        return f"  best {found.value:.4f}{f'  {left}' if left else ''}"
+        words = [*([f"best {found.value:.4f}"] if found else []), *([left] if left else [])]
+        return "".join(f"  {word}" for word in words)
 
     def _place(self, record: Record, branch: Branch) -> str:
         total = self._total()

@@ -22,10 +22,11 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Run, RunTag
 
 from landslide.errors import CustodyError
-from landslide.tracking.store import Store, folder_of
+from landslide.tracking.store import Store, folder_of, search
 
 LOOKS, LOG = "landslide.test_looks", "landslide.test_log"
 SCORED, SHOWN, RESULT = "landslide.test_scored", "landslide.test_shown", "landslide.test_result"
+DATA, SPLIT = "landslide.data_digest", "landslide.split_digest"
 
 TAG_LENGTH = 8000
 """Of MLflow; a log that is longer loses its middle, the count does not."""
@@ -63,8 +64,15 @@ def looks_of(run: Run) -> list[Look]:
 
 
 def count_of(run: Run) -> int:
-    """How often the test part was looked at with a run."""
-    return int(run.data.tags.get(LOOKS, "0"))
+    """How often the test part was looked at with a run.
+
+    Raises:
+        CustodyError: see :func:`looks_of`.
+    """
+    text = run.data.tags.get(LOOKS, "0")
+    if not text.isdecimal():
+        raise CustodyError(f"run {run.info.run_id}: its tag {LOOKS} is no number ('{text[:20]}'). Mend it first.")
+    return int(text)
 
 
 def unfinished_look(counter: Run, run_ids: Sequence[str]) -> Look | None:
@@ -72,6 +80,26 @@ def unfinished_look(counter: Run, run_ids: Sequence[str]) -> Look | None:
     looks = looks_of(counter)
     cut = looks and counter.data.tags.get(SHOWN) != looks[-1].time
     return looks[-1] if cut and looks[-1].runs == _digest(run_ids) else None
+
+
+def looks_of_others(store: Store, counter: Run, runs: Sequence[Run]) -> list[Look]:
+    """Looks at the same test part that are counted elsewhere, the first one first: of other sweeps, or of runs alone.
+
+    The same are equal tiles that are divided equally; other sizes or bands of them are not known again.
+
+    Args:
+        store: of the runs.
+        counter: the run whose own looks are left out.
+        runs: whose test part it is.
+
+    Raises:
+        CustodyError: see :func:`looks_of`.
+    """
+    found: set[Look] = set()
+    for data, split in {(run.data.tags.get(DATA, "-"), run.data.tags.get(SPLIT, "-")) for run in runs}:
+        same = f"tags.`{DATA}` = '{data}' and tags.`{SPLIT}` = '{split}' and tags.`{LOG}` != '[]'"
+        found.update(look for run in search(store.client, same) for look in looks_of(run))
+    return sorted(found - set(looks_of(counter)), key=lambda look: look.time)
 
 
 def count(store: Store, run_id: str, look: Look) -> int:

@@ -19,6 +19,7 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from landslide.cli.main import main
+from landslide.config import HOLD_OUT
 from landslide.errors import SweepError
 from landslide.sweep.status import read_sweeps
 from landslide.sweep.storage import CONTROLLER_LOCK, OneController, open_existing, open_storage
@@ -106,6 +107,17 @@ def test_each_stratum_has_its_counts_its_best_setting_and_its_seconds(
     assert words(lines, "unet") == ["unet", "2/3", "0", "0", "0.8000", "lr=0.002", "1:00:01"]
     assert words(lines, "fpn") == ["fpn", "2/3", "1", "1", "-", "0:02:00"]
     assert lines[-1] == "Go on: python train.py -m sweeps=lr"
+
+
+def test_of_folds_none_is_called_the_best(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given
+    unet, groups = begin(here), CategoricalDistribution(("hill", "gorge"))
+    unet.planned = [Point("grid", {HOLD_OUT: group}, {HOLD_OUT: groups}) for group in groups.choices]
+    tell(unet, 0.7)
+    tell(unet, 0.9)
+    # When, then
+    assert words(status(capsys), "unet") == ["unet", "2/3", "0", "0", "-", "0:02:00"]
+    assert "hold_out=gorge" in " ".join(status(capsys, "lr"))
 
 
 def test_a_trial_that_is_not_told_runs_where_a_controller_holds_the_sweep_and_is_interrupted_elsewhere(

@@ -90,15 +90,20 @@ def test_settings_that_were_scored_on_different_tiles_are_not_compared() -> None
     ]
 
 
+def test_settings_that_saw_the_same_tiles_at_another_size_are_not_compared() -> None:
+    unet = scored("U-Net", 0.9, 3)
+    other = scored("FPN", 0.5, 3, counts=4 * unet.counts)
+    assert report(unet, other).verdict == ["Not compared: the settings were scored on different tiles."]
+
+
 def test_one_setting_alone_is_compared_with_nothing() -> None:
     assert report(scored("U-Net", 0.9, 3)).verdict == []
 
 
 def test_a_number_that_is_undefined_is_a_dash_and_an_empty_field() -> None:
-    # Given: a network that calls nothing landslide, where there is none
-    counts = np.zeros((2, TILES, 4), dtype=np.int64)
-    counts[..., 3] = 1000
-    shown = report(scored("U-Net", 0.9, 2), scored("FPN", 0.5, 2, counts=counts))
+    # Given: two networks where there is no landslide, of which one calls nothing so, and the other 10 pixels of a tile
+    nothing, alarms = (np.tile(np.array([0, wrong, 0, 1000 - wrong]), (2, TILES, 1)) for wrong in (0, 10))
+    shown = report(scored("U-Net", 0.9, 2, counts=alarms), scored("FPN", 0.5, 2, counts=nothing))
     # When, then
     assert {column.heading: column.cells[1].text for column in shown.columns}["F1"] == MISSING
     assert shown.sentence.endswith(f"FPN {MISSING}.")

@@ -147,10 +147,22 @@ def child(parent: str, number: int, kind: str = "run", stratum: str = "unet") ->
 def test_of_a_sweep_its_repeats_are_compared(store: Store) -> None:
     parent = a_sweep(store, "with repeats", "tpe")
     store.score(0.99, tags=child(parent, 0), params={"optimizer.lr": "0.5"})
-    repeats = [store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"}) for seed in range(3)]
+    repeats = [store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"}) for seed in (1, 2, 3)]
     compared = compare(store.client, ["with repeats"])
     assert {row.run.id for row in compared.rows} == set(repeats)
-    assert any("the repeats of each tuned setting" in note for note in compared.notes)
+    (note,) = [note for note in compared.notes if "the repeats of each tuned setting" in note]
+    assert note.endswith("the seeds of the repeats were not.")
+
+
+def test_a_seed_of_the_repeats_with_which_the_search_ran_is_told(store: Store) -> None:
+    parent = a_sweep(store, "with seeds", "tpe")
+    store.score(0.9, tags=child(parent, 0), params={"seed": "0"})
+    for seed in (0, 1):
+        store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"})
+    # When
+    compared = compare(store.client, ["with seeds"])
+    # Then
+    assert any("so was seed 0, with which the search ran" in note for note in compared.notes)
 
 
 def test_of_a_search_the_best_setting_of_each_stratum_is_compared_and_said_to_be_selected(store: Store) -> None:

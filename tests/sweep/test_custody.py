@@ -214,6 +214,25 @@ def test_another_look_that_is_wanted_is_counted(here: Path, capsys: pytest.Captu
     assert [entry["command"] for entry in log] == ["landslide test two", "landslide test two --again"]
 
 
+def test_a_look_of_another_sweep_at_the_same_tiles_is_counted_and_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: a run that has left its sweep, and was looked at
+    run_id = found("kind=run", "stratum=unet")[0].info.run_id
+    seen = [{"time": "2026-01-02T03:04:05+00:00", "command": "landslide test before", "runs": "0" * 16}]
+    client().delete_tag(run_id, "mlflow.parentRunId")
+    client().set_tag(run_id, "landslide.test_log", json.dumps(seen))
+    # When
+    assert main(["test", "two"]) == 0
+    # Then
+    output = " ".join(capsys.readouterr().out.split())
+    assert "There have been 2 looks at this test part" in output
+    assert (
+        "Of the looks, 1 was at networks of other sweeps or runs on the same tiles, the last one at 2026-01" in output
+    )
+    assert "by `landslide test before`" in output
+
+
 def test_a_look_is_counted_before_the_first_prediction(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, str]] = []
 

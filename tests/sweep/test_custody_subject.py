@@ -32,7 +32,15 @@ class Begun:
         self.store.client.set_terminated(self.parent)
         self.facts = {"sweep": "lr", "parent_id": self.parent, "stratum": "unet", **facts}
 
-    def study(self, name: str, points: Sequence[dict[str, Any]], values: Sequence[float | None], **facts: Any) -> None:
+    def study(
+        self,
+        name: str,
+        points: Sequence[dict[str, Any]],
+        values: Sequence[float | None],
+        *,
+        split: str = "one",
+        **facts: Any,
+    ) -> None:
         """Trials with these values; without one a trial is pruned."""
         study = StratumStudy(
             open_storage(self.url),
@@ -48,7 +56,7 @@ class Begun:
         )
         for value in values:
             record = study.ask()
-            run_id = create_run(self.store, "test", f"unet{name} {record.number}", {})
+            run_id = create_run(self.store, "test", f"unet{name} {record.number}", {"landslide.split_digest": split})
             study.launched(record, {"run_id": run_id, "attempts": 1, "mark": None})
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             study.tell(record, state, None if value is None else [value], {}, {})
@@ -88,7 +96,30 @@ def test_all_seeds_of_the_best_setting_of_a_grid_are_scored(begun: Begun) -> Non
     points = [{"optimizer.lr": rate, "seed": seed} for rate in (0.1, 0.2) for seed in (0, 1)]
     begun.study("", points, [0.5, 0.55, 0.3, 0.6])
     assert begun.names() == ["unet 2", "unet 3"]
-    assert "all its seeds" in begun.subject().notes[0]
+    assert begun.subject().notes == [
+        "U-Net: the setting of trial 3, the best single training by validation; its seeds, 2 of 2 finished."
+    ]
+
+
+def test_a_seed_that_did_not_finish_is_told(begun: Begun) -> None:
+    begun.study("", [{"optimizer.lr": 0.1, "seed": seed} for seed in range(3)], [0.5, None, 0.6])
+    assert begun.names() == ["unet 0", "unet 2"]
+    assert "its seeds, 2 of 3 finished" in begun.subject().notes[0]
+
+
+def test_repeats_of_another_split_are_refused_since_their_test_tiles_have_chosen_the_setting(begun: Begun) -> None:
+    begun.study("", rates(0.1), [0.5])
+    begun.study("/repeats-of-0", [{"seed": 1}], [0.9], split="another", kind="repeats", of_trial=0)
+    with pytest.raises(CustodyError, match=r"sweep 'lr', unet: its seeds were trained on different splits"):
+        begun.subject()
+
+
+def test_where_nothing_divides_a_sweep_its_network_is_named(tmp_path: Path) -> None:
+    begun = Begun(tmp_path, stratum="all")
+    begun.study("", rates(0.1), [0.5])
+    (run,) = begun.subject().runs
+    begun.store.client.log_param(run.info.run_id, "arch.name", "fpn")
+    assert list(begun.subject().strata) == ["FPN"]
 
 
 def test_a_sweep_in_which_nothing_has_finished_is_told(begun: Begun) -> None:

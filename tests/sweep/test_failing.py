@@ -164,6 +164,16 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
 
 
+def test_a_worker_that_comes_after_the_end_leaves_the_sweep_finished(begin: Begin, postgres: Postgres) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.name=late", storage=postgres.database())
+    assert sweep.run() == 0
+    # When
+    assert sweep.run("sweep.role=worker") == 0
+    # Then
+    parent, _ = sweep.runs()
+    assert (parent.info.status, parent.data.tags["landslide.sweep_state"]) == ("FINISHED", "finished")
+
+
 def test_more_repeats_go_on(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.name=again")
     assert sweep.run("sweep.repeats=1") == 0

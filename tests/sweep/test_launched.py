@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import ConfigError, SweepError
@@ -31,7 +32,7 @@ from landslide.sweep.launched import (
     require_processes,
     train_launched,
 )
-from landslide.sweep.slots import OUTPUT, Task
+from landslide.sweep.slots import OUTPUT, Task, describe
 
 ELSEWHERE = ("another machine", 1)
 
@@ -86,11 +87,11 @@ def test_a_job_that_is_begun_again_after_a_death_goes_on_from_its_newest_checkpo
     assert task.begun == [str(checkpoints / "last.ckpt")]
 
 
-@pytest.mark.parametrize("there", ["of a later launch", None])
+@pytest.mark.parametrize("there", ["of a later launch", "", None])
 def test_a_job_without_its_ticket_touches_nothing(folder: Path, there: str | None) -> None:
     task = Counting()
     (folder / TICKET).unlink()
-    if there:
+    if there is not None:
         (folder / TICKET).write_text(there)
     # When
     assert begin(task) == WITHDRAWN
@@ -137,6 +138,47 @@ def test_a_job_whose_ticket_is_taken_away_is_interrupted_once_and_lets_go(folder
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_a_job_that_a_terminal_has_interrupted_ends_its_run_undisturbed_when_its_ticket_goes_too(folder: Path) -> None:
+    ended = []
+
+    def train() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(20)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # as after Lightning, which ignores it
+            (folder / TICKET).write_text("")
+            time.sleep(0.3)
+            ended.append("whole")
+            raise
+
+    failure = begin(Counting(train))
+    assert failure is not None
+    assert failure.interrupted
+    assert ended == ["whole"]
+
+
+def test_a_disk_that_is_away_for_a_moment_takes_no_ticket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def train() -> None:
+        (folder / "away").touch()  # no folder: the system answers with an error, not with "there is none"
+        monkeypatch.setattr(launched, "_read", lambda file: asked.append(file) or read(file.with_name("away") / "x"))
+        time.sleep(0.2)
+        monkeypatch.setattr(launched, "_read", read)
+        (folder / TICKET).unlink()
+        time.sleep(20)
+
+    read, start = launched._read, time.monotonic()
+    # When
+    failure = begin(Counting(train))
+    # Then
+    assert len(asked) > 1
+    assert failure is not None
+    assert failure.interrupted
+    assert time.monotonic() - start < 10
+
+
 def test_a_job_that_crashes_says_of_what_and_prints_into_its_folder(folder: Path) -> None:
     def crash() -> None:
         os.write(1, b"before it\n")
@@ -180,14 +222,31 @@ def test_a_job_that_the_launcher_lost_goes_on_and_one_that_it_did_not_take_ends_
     (folder / BEGUN).write_text("ours")
     with pytest.raises(BrokenExecutor):
         launch(lose, folder)
+    assert (folder / TICKET).read_text() == ""  # where the launcher begins it again, it is too late
+
+
+def test_a_pool_that_another_job_took_with_it_before_this_one_began_ends_no_sweep(folder: Path) -> None:
+    def lose() -> None:
+        raise TerminatedWorkerError("a worker process was killed")
+
+    with pytest.raises(BrokenExecutor, match="a worker process was killed"):
+        launch(lose, folder)
 
 
 def test_what_the_job_came_to_is_what_the_launcher_brings_back(folder: Path) -> None:
-    job = JobReturn()
-    job.status, job.return_value = JobStatus.COMPLETED, WITHDRAWN
-    assert launch(lambda: job, folder) == WITHDRAWN
+    job, crash = JobReturn(), describe(MemoryError("no room"))
+    job.status, job.return_value = JobStatus.COMPLETED, crash
+    assert launch(lambda: job, folder) == crash
     job.status, job.return_value = JobStatus.FAILED, ValueError("did not compose")
     assert launch(lambda: job, folder).reason == "did not compose"
+
+
+def test_a_job_that_is_interrupted_by_another_than_its_controller_goes_on_and_interrupts_no_sweep(folder: Path) -> None:
+    job = JobReturn()
+    for failure in (WITHDRAWN, describe(KeyboardInterrupt())):
+        job.status, job.return_value = JobStatus.COMPLETED, failure
+        with pytest.raises(BrokenExecutor):
+            launch(lambda: job, folder)
 
 
 @pytest.fixture
@@ -216,22 +275,15 @@ def test_a_controller_that_starts_again_waits_for_the_job_that_still_trains(fold
     assert future.result(timeout=10) is None
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_job_that_was_waited_for_and_ends_without_a_result_died_or_was_stopped(
-    folder: Path, slot: Launched, stopped: bool
-) -> None:
+def test_a_job_that_was_waited_for_and_ends_without_a_result_goes_on(folder: Path, slot: Launched) -> None:
     orphan = FileLock(folder / LOCK, thread_local=False)
     orphan.acquire()
+    (folder / TICKET).write_text("")  # by Ctrl-C of the controller before, while the job still ends its run
     future = slot.adopt(folder)
     assert future is not None
-    if stopped:
-        slot.stop()
     orphan.release()
-    if stopped:
-        assert future.result(timeout=10) == WITHDRAWN
-    else:
-        with pytest.raises(BrokenExecutor):
-            future.result(timeout=10)
+    with pytest.raises(BrokenExecutor):
+        future.result(timeout=10)
 
 
 # -------------------------------------------------------------------------------------------------------- its settings

@@ -18,6 +18,7 @@ from landslide.tracking.looks import (
     count,
     count_of,
     looks_of,
+    looks_of_others,
     new_look,
     unfinished_look,
 )
@@ -53,6 +54,24 @@ def test_a_look_that_was_not_shown_is_unfinished_for_the_same_runs_alone(store: 
     assert unfinished_look(store.client.get_run(run_id), ["a", "b"]) is None
 
 
+def test_looks_of_other_sweeps_at_the_same_tiles_are_found(store: Store, run_id: str) -> None:
+    def trained(data: str, split: str) -> str:
+        return create_run(store, "test", "a run", {"landslide.data_digest": data, "landslide.split_digest": split})
+
+    ours, theirs, also_theirs, elsewhere = (
+        trained(data, split) for data, split in (("d", "s"), ("d", "s"), ("d", "s"), ("d", "other"))
+    )
+    first, second, third = (Look(time, f"landslide test {time}", "0" * 16) for time in ("1", "2", "3"))
+    for run, look in ((theirs, second), (also_theirs, second), (theirs, third), (elsewhere, first)):
+        count(store, run, look)
+    for run in (run_id, ours):
+        count(store, run, first)
+    # When
+    found = looks_of_others(store, store.client.get_run(run_id), [store.client.get_run(ours)])
+    # Then
+    assert found == [second, third]
+
+
 def test_a_log_that_grows_too_long_loses_its_middle_but_no_count(store: Store, run_id: str) -> None:
     # Given: a log that is nearly full
     looks = [Look(str(number), "landslide test lr", "0" * 16) for number in range(100)]
@@ -74,6 +93,12 @@ def test_a_log_that_was_edited_gives_no_look_away(store: Store, run_id: str, tex
     store.client.set_tag(run_id, LOG, text)
     with pytest.raises(CustodyError, match=LOG):
         looks_of(store.client.get_run(run_id))
+
+
+def test_a_count_that_was_edited_gives_no_look_away(store: Store, run_id: str) -> None:
+    store.client.set_tag(run_id, LOOKS, "-1")
+    with pytest.raises(CustodyError, match=f"{LOOKS} is no number"):
+        count_of(store.client.get_run(run_id))
 
 
 def test_two_processes_do_not_look_at_once(store: Store) -> None:
