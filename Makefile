@@ -13,7 +13,7 @@ train: $(VENV)/.installed  ## the main job: four models on synthetic landslides,
 	$(BIN)/python train.py -m arch=unet,linknet,pspnet,fpn
 
 test: $(VENV)/.installed-dev  ## the tests, in three processes, since many of them wait
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(VENV)/.installed-dev  ## format, lint and types; only looks
 	$(BIN)/ruff format --check .
