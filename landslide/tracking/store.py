@@ -99,6 +99,10 @@ def _open(uri: str | None, *, writes: bool) -> Store:
             return _connect(found)
         if writes:
             database.parent.mkdir(parents=True, exist_ok=True)
+        elif not database.is_file():  # MLflow would make it, and its folder
+            raise TrackingError(
+                f"{found}: there is no such file. Name the store where you trained; see landslide ui --help"
+            )
         with _alone(database):
             _require_mlflow_database(found, database, writes=writes)
             if writes and not database.exists():

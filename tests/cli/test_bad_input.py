@@ -876,6 +876,7 @@ COMMANDS = [
     row("landslide compare STORED -o letter.txt", "letter.txt", given=a_file("letter.txt")),
     row("landslide compare STORED", "mlruns/mlflow.db: there is none in", "Train first", given=no_store),
     row("landslide compare STORED --uri http://127.0.0.1:CLOSED", *NOT_ANSWERING),
+    row("landslide compare STORED --uri sqlite:///gone/mlflow.db", "sqlite:///gone/mlflow.db: there is no such file"),
     row("landslide compare", "No run to compare: name at least one run id"),
     row("landslide compare STORED", "file is not a database", given=no_database),
     row(f"landslide compare STORED {'e' * 32}", "has no counts of its tiles", "landslide rerun", given=a_name_twice),
