@@ -21,6 +21,7 @@ from landslide.tracking.store import open_store
 from tests.cli.typed import Ended, Running, copy_databases
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait busily take the cores of other tests
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # or no command that is tested would hear Ctrl-C
 TILES = {"count": 24, "non_landslide": 0, "size_px": 64, "seed": 0}
