@@ -134,7 +134,7 @@ def timed(clock: Clock) -> Iterator[None]:
     patches = [mock.patch.object(*place, clock.around(name, getattr(*place))) for *place, name in calls]
     patches.append(mock.patch.object(task, "train", clock.around("task", task.train)))
     patches.append(mock.patch.object(controller.Controller, "train", from_the_first))
-    patches.append(mock.patch.object(sweeper, "_finish"))
+    patches.append(mock.patch.object(sweeper, "finish"))
     for patch in patches:
         patch.start()
     try:

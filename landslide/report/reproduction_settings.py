@@ -26,6 +26,16 @@ class Change:
         return f"{self.label} {self.ours}"
 
 
+def scaled(changes: Sequence[Change]) -> str:
+    """What is scaled, in words; empty where nothing is."""
+    return ", ".join(map(str, changes))
+
+
+def titled(title: str, changes: Sequence[Change]) -> str:
+    """The title, with what is scaled behind it."""
+    return f"{title} (scaled: {scaled(changes)})" if changes else title
+
+
 @dataclass(frozen=True)
 class _Row:
     name: str

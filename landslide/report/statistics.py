@@ -12,8 +12,7 @@ docs/statistics.md has the formulas, and how often they are wrong.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
@@ -21,14 +20,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, nctdtr, stdtr, stdtrit
 
 from landslide.errors import ComparisonError
+from landslide.report.pooled_ratio import RATIOS, influence_of, parts_of, quotient
+from landslide.report.resampling import bootstrapped, swapped
+from landslide.report.variance import Layout, SeedsByTiles, hedges_g, power, require_two_tiles, smallest, student
 
 Counts = npt.NDArray[np.int64]
 """Of one stratum, ``(seeds, tiles, 4)``: true positive, false positive, false negative, true negative pixels."""
-Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
 
 LEVEL = 0.05
 """Of tests; intervals are of 95 %."""
@@ -36,21 +35,8 @@ POWER = 0.80
 MOST_NEEDED = 10_000
 """Seeds or tiles beyond which no number is named."""
 
-_RATIOS = {
-    "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
-    "precision": ((1, 0, 0, 0), (1, 1, 0, 0)),
-    "recall": ((1, 0, 0, 0), (1, 0, 1, 0)),
-    "f1": ((2, 0, 0, 0), (2, 1, 1, 0)),
-    "iou": ((1, 0, 0, 0), (1, 1, 1, 0)),
-}
-"""Weights of TP, FP, FN, TN in numerator and denominator."""
-METRICS = tuple(_RATIOS)
+METRICS = tuple(RATIOS)
 """Of the landslide class, pooled over tiles; higher is better in all of them."""
-
-_BLOCK = 1000
-"""Resamples that are in memory at once."""
-_TIE = 1e-12
-"""Differences this near are equal: a swap of all tiles gives back the one seen, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +126,9 @@ def estimate(counts: Counts, metric: str = "f1") -> Estimate:
     Raises:
         ComparisonError: there are fewer than two tiles.
     """
-    stratum = _Stratum.of(counts, metric)
+    stratum = SeedsByTiles.of(counts, metric)
     mean = float(stratum.values.mean())
-    low, high, _, _ = _student(mean, *_Layout.of(stratum).spread())
+    low, high, _, _ = student(mean, *Layout.of(stratum).spread(), LEVEL)
     sd = float(stratum.values.std(ddof=1)) if stratum.seeds > 1 else float("nan")
     return Estimate(mean, sd, max(low, 0.0), min(high, 1.0), stratum.seeds, stratum.tiles)
 
@@ -177,7 +163,7 @@ def compare_recipes(
                 f"{name} was trained with one seed, which does not show what another training would give; "
                 "architectures or settings are compared from two seeds each. Train it again, as with `seed=0,1,2`."
             )
-    known = {name: _Stratum.of(counts, metric) for name, counts in strata.items()}
+    known = {name: SeedsByTiles.of(counts, metric) for name, counts in strata.items()}
     return _corrected(
         [
             _recipes(
@@ -222,11 +208,11 @@ def compare_networks(
     _check_tiles(strata, paired=True)
     names = list(strata)
     first, second = (np.array([names.index(pair[side]) for pair in pairs], dtype=np.intp) for side in (0, 1))
-    parts = _parts(np.stack([counts.mean(0) for counts in strata.values()], axis=1), metric)  # (tiles, strata) twice
+    parts = parts_of(np.stack([counts.mean(0) for counts in strata.values()], axis=1), metric)  # (tiles, strata) twice
     random = np.random.default_rng(seed)
-    observed, p = _swapped(parts, first, second, resamples, random)
-    low, high = _bootstrapped(parts, first, second, resamples, random)
-    influence = _influence(*(part.T for part in parts))  # (strata, tiles)
+    observed, p = swapped(parts, first, second, resamples, random)
+    low, high = bootstrapped(parts, first, second, resamples, random, level=LEVEL)
+    influence = influence_of(*(part.T for part in parts))  # (strata, tiles)
     scatter = (influence[first] - influence[second]).std(axis=1, ddof=1)
     return _corrected(
         [
@@ -239,7 +225,7 @@ def compare_networks(
                 high=float(high[at]),
                 p=float(p[at]),
                 p_holm=float("nan"),
-                effect=_quotient(float(observed[at]), float(scatter[at])),
+                effect=quotient(float(observed[at]), float(scatter[at])),
                 df=float("nan"),
                 seeds=(len(strata[pair[0]]), len(strata[pair[1]])),
                 tiles=(len(parts[0]), len(parts[0])),
@@ -295,48 +281,12 @@ def p_text(p: float) -> str:
     return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
 
 
-# ------------------------------------------------------------------------------------------------------ shared
 def _check_tiles(strata: Mapping[str, Counts], *, paired: bool) -> None:
     tiles = {name: counts.shape[1] for name, counts in strata.items()}
     if paired and len(set(tiles.values())) > 1:
         numbers = ", ".join(f"{name} {number}" for name, number in tiles.items())
         raise ComparisonError(f"Strata are compared tile by tile, and their numbers of tiles differ: {numbers}.")
-    _at_least_two(min(tiles.values()))
-
-
-def _at_least_two(tiles: int) -> None:
-    if tiles < 2:
-        raise ComparisonError(f"Intervals and tests need at least two tiles; there is {tiles}.")
-
-
-def _parts(counts: npt.NDArray[np.int64] | Array, metric: str) -> tuple[Array, Array]:
-    """Numerator and denominator, ``(...)`` of counts ``(..., 4)``."""
-    upper, lower = (np.array(weights, dtype=np.float64) for weights in _RATIOS[metric])
-    return counts @ upper, counts @ lower
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(numerator / denominator)
-
-
-def _influence(numerator: Array, denominator: Array) -> Array:
-    """How far each tile pulls a pooled ratio, times the number of tiles (jackknife, Tukey 1958).
-
-    Args:
-        numerator: float64, ``(..., tiles)``.
-        denominator: the same.
-
-    Returns:
-        float64, ``(..., tiles)``: (tiles - 1) times what the ratio loses without the tile.
-    """
-    whole = [part.sum(-1, keepdims=True) for part in (numerator, denominator)]
-    without = _ratio(whole[0] - numerator, whole[1] - denominator)
-    return np.asarray((numerator.shape[-1] - 1) * (_ratio(*whole) - without))
-
-
-def _quotient(value: float, scale: float) -> float:
-    return value / scale if scale else float("nan")
+    require_two_tiles(min(tiles.values()))
 
 
 def _corrected(found: Sequence[Difference], among: int) -> list[Difference]:
@@ -351,84 +301,18 @@ def _corrected(found: Sequence[Difference], among: int) -> list[Difference]:
     return [replace(one, p_holm=float(p)) for one, p in zip(found, p_holm, strict=True)]
 
 
-# ------------------------------------------------------------------------------------------------- (b) recipes
-@dataclass(frozen=True)
-class _Stratum:
-    """Seeds by tiles, taken apart."""
-
-    values: Array
-    """``(seeds,)``: the pooled ratio of each run."""
-    by_tile: Array
-    """``(tiles,)``: influence of each tile, mean over seeds."""
-    noise: float
-    """Variance of the influences that neither seed nor tile explains; 0 with one seed, which does not show it."""
-
-    @classmethod
-    def of(cls, counts: Counts, metric: str) -> _Stratum:
-        _at_least_two(counts.shape[1])
-        parts = _parts(counts, metric)
-        influence = _influence(*parts)  # (seeds, tiles)
-        rest = influence - influence.mean(0) - influence.mean(1, keepdims=True) + influence.mean()
-        seeds, tiles = rest.shape
-        noise = float((rest**2).sum() / ((seeds - 1) * (tiles - 1))) if seeds > 1 else 0.0
-        return cls(_ratio(*(part.sum(1) for part in parts)), influence.mean(0), noise)
-
-    @property
-    def seeds(self) -> int:
-        return len(self.values)
-
-    @property
-    def tiles(self) -> int:
-        return len(self.by_tile)
-
-    def between(self, tiles: int) -> float:
-        """Variance of a run's value, were there so many tiles: the noise on them shrinks, that of training stays."""
-        seen = float(self.values.var(ddof=1))
-        if tiles == self.tiles:
-            return seen
-        return max(0.0, seen - self.noise / self.tiles) + self.noise / tiles
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What the variance of a stratum's mean, or of the difference of two on the same tiles, is made of."""
-
-    strata: tuple[_Stratum, ...]
-    tile: float
-    """Variance over tiles of a stratum, or of the paired difference, without the noise of seeds: at least 0."""
-
-    @classmethod
-    def of(cls, first: _Stratum, *second: _Stratum) -> _Layout:
-        by_tile = first.by_tile - second[0].by_tile if second else first.by_tile
-        noise = sum(one.noise / one.seeds for one in (first, *second))
-        return cls((first, *second), max(0.0, float(by_tile.var(ddof=1)) - noise))
-
-    def spread(self, seeds: int | None = None, tiles: int | None = None) -> tuple[float, float]:
-        """Of the mean, or of the difference, with so many seeds in each stratum or so many tiles as are given.
-
-        Returns:
-            The variance, and the sum of squares of its parts over their degrees of freedom (Satterthwaite).
-        """
-        tiles = tiles or self.strata[0].tiles
-        runs = [(one, seeds or one.seeds) for one in self.strata if one.seeds > 1]
-        parts = [(one.between(tiles) / number, number - 1) for one, number in runs]
-        if self.tile > 0:  # the mean square of tiles holds noise that the variance over seeds has counted already
-            noise = [(one.noise / number / tiles, (number - 1) * (tiles - 1)) for one, number in runs]
-            parts += [(self.tile / tiles + sum(part for part, _ in noise), tiles - 1)]
-            parts += [(-part, df) for part, df in noise]
-        return sum(part for part, _ in parts), sum(part**2 / df for part, df in parts)
-
-
-def _recipes(names: tuple[str, str], pair: tuple[_Stratum, _Stratum], *, paired: bool, level: float) -> Difference:
+def _recipes(
+    names: tuple[str, str], pair: tuple[SeedsByTiles, SeedsByTiles], *, paired: bool, level: float
+) -> Difference:
     first, second = pair
-    layouts = [_Layout.of(first, second)] if paired else [_Layout.of(first), _Layout.of(second)]
+    layouts = [Layout.of(first, second)] if paired else [Layout.of(first), Layout.of(second)]
 
     def spread(seeds: int | None = None, tiles: int | None = None) -> tuple[float, float]:
         variances, uncertainties = zip(*(layout.spread(seeds, tiles) for layout in layouts), strict=True)
         return sum(variances), sum(uncertainties)
 
     difference = float(first.values.mean() - second.values.mean())
-    low, high, p, df = _student(difference, *spread())
+    low, high, p, df = student(difference, *spread(), LEVEL)
     return Difference(
         question="recipes",
         first=names[0],
@@ -438,88 +322,10 @@ def _recipes(names: tuple[str, str], pair: tuple[_Stratum, _Stratum], *, paired:
         high=min(high, 1.0),
         p=p,
         p_holm=float("nan"),
-        effect=_hedges(first.values, second.values),
+        effect=hedges_g(first.values, second.values),
         df=df,
         seeds=(first.seeds, second.seeds),
         tiles=(first.tiles, second.tiles),
-        seeds_needed=_smallest(lambda seeds: _power(difference, *spread(seeds=seeds), level) >= POWER),
-        tiles_needed=_smallest(lambda tiles: _power(difference, *spread(tiles=tiles), level) >= POWER),
+        seeds_needed=smallest(lambda seeds: power(difference, *spread(seeds=seeds), level) >= POWER, MOST_NEEDED),
+        tiles_needed=smallest(lambda tiles: power(difference, *spread(tiles=tiles), level) >= POWER, MOST_NEEDED),
     )
-
-
-def _student(value: float, variance: float, uncertainty: float) -> tuple[float, float, float, float]:
-    """Ends of the 95 % interval, p against 0, and Satterthwaite's degrees of freedom."""
-    if variance == 0:  # as where all runs are copies of one
-        return value, value, float(value == 0), float("nan")
-    df, scale = variance**2 / uncertainty, variance**0.5
-    half = float(stdtrit(df, 1 - LEVEL / 2)) * scale
-    return value - half, value + half, float(2 * stdtr(df, -abs(value) / scale)), df
-
-
-def _power(difference: float, variance: float, uncertainty: float, level: float) -> float:
-    """Of the two-sided test in the right direction, if difference and variance are the true ones (noncentral t)."""
-    if variance == 0:
-        return float(difference != 0)
-    df, shift = variance**2 / uncertainty, abs(difference) / variance**0.5
-    edge = stdtrit(df, 1 - level / 2)
-    return float(1 - nctdtr(df, shift, edge))
-
-
-def _smallest(enough: Callable[[int], bool]) -> int | None:
-    """The smallest number from 2 that is enough; None where :data:`MOST_NEEDED` is not."""
-    return bisect_left(range(MOST_NEEDED), True, lo=2, key=enough) if enough(MOST_NEEDED) else None
-
-
-def _hedges(first: Array, second: Array) -> float:
-    """Hedges' g: the difference in pooled standard deviations, without the bias of few seeds (Hedges 1981)."""
-    df = len(first) + len(second) - 2
-    pooled = float((((first - first.mean()) ** 2).sum() + ((second - second.mean()) ** 2).sum()) / df) ** 0.5
-    unbiased = float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2))) * (2 / df) ** 0.5
-    return _quotient(float(first.mean() - second.mean()) * unbiased, pooled)
-
-
-# ------------------------------------------------------------------------------------------------ (a) networks
-def _swapped(
-    parts: Sequence[Array], first: Indices, second: Indices, resamples: int, random: np.random.Generator
-) -> tuple[Array, Array]:
-    """The difference of each pair, and its p by random swaps of the pair's tiles.
-
-    Args:
-        parts: numerator and denominator, float64 ``(tiles, strata)``.
-        first: column of the first of each pair.
-        second: column of the second.
-        resamples: number of swaps.
-        random: where they come from.
-    """
-    sums = [(part[:, first] + part[:, second]).sum(0) for part in parts]
-    gaps = [part[:, first] - part[:, second] for part in parts]  # (tiles, pairs)
-
-    def difference(signs: Array) -> Array:
-        up, down = (signs @ gap for gap in gaps)
-        return _ratio(sums[0] + up, sums[1] + down) - _ratio(sums[0] - up, sums[1] - down)
-
-    observed = difference(np.ones(len(parts[0])))
-    as_large = np.ones(len(first))
-    for size in _blocks(resamples):
-        signs = 2 * random.integers(0, 2, (size, len(parts[0]))).astype(np.float64) - 1
-        # where a ratio is undefined, the swap counts against the difference
-        as_large += (~(np.abs(difference(signs)) < np.abs(observed) - _TIE)).sum(0)
-    return observed, np.where(np.isnan(observed), np.nan, as_large / (1 + resamples))
-
-
-def _bootstrapped(
-    parts: Sequence[Array], first: Indices, second: Indices, resamples: int, random: np.random.Generator
-) -> Array:
-    """Ends of the 95 % percentile interval of each pair, float64 ``(2, pairs)``; arguments as of :func:`_swapped`."""
-    tiles = len(parts[0])
-    blocks = []
-    for size in _blocks(resamples):
-        weights = random.multinomial(tiles, np.full(tiles, 1 / tiles), size).astype(np.float64)
-        value = _ratio(*(weights @ part for part in parts))  # (size, strata)
-        blocks.append(value[:, first] - value[:, second])
-    return np.asarray(np.quantile(np.concatenate(blocks), [LEVEL / 2, 1 - LEVEL / 2], axis=0))
-
-
-def _blocks(resamples: int) -> list[int]:
-    whole, rest = divmod(resamples, _BLOCK)
-    return [_BLOCK] * whole + [rest] * (rest > 0)

@@ -27,9 +27,9 @@ from optuna.trial import TrialState
 from landslide.errors import SweepError
 from landslide.sweep.plan import Branch
 from landslide.sweep.slots import GRACE_S, Failure, Slot, newest_checkpoint
-from landslide.sweep.space import quoted
 from landslide.sweep.storage import Claims, patiently
 from landslide.sweep.study import Record
+from landslide.sweep.values import quoted
 from landslide.sweep.watch import Watch
 from landslide.tracking.run import create_child, failure_tag, find_child, send_rest
 from landslide.tracking.spool import has_unsent

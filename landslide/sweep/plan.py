@@ -21,10 +21,13 @@ from landslide import __version__
 from landslide import config as run_config
 from landslide.errors import ConfigError, SweepError
 from landslide.sweep.launched import require_processes
+from landslide.sweep.parameter import SEED
+from landslide.sweep.rules import read_space
 from landslide.sweep.slots import BASIC_LAUNCHER
-from landslide.sweep.space import SEED, Space, Stratum, quoted, read_space
+from landslide.sweep.space import Space, Stratum
 from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
 from landslide.sweep.trial import make_pruner
+from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
 
 IDENTITY, PARENT = "identity", "parent_id"
@@ -207,18 +210,6 @@ def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
     return f"{words[:60]}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
-def newest_generation(storage: BaseStorage, name: str) -> int:
-    """Of a sweep that was begun anew so many times; 0 where there is none of this name."""
-    pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?/")
-    found = [pattern.match(study.study_name) for study in storage.get_all_studies()]
-    return max((int(match[1] or 1) for match in found if match), default=0)
-
-
-def generation_name(name: str, generation: int) -> str:
-    """``lr``, ``lr-2``, ..."""
-    return name if generation <= 1 else f"{name}-{generation}"
-
-
 def compose(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The config of one run.
 
@@ -317,16 +308,6 @@ def data_digest(cfg: DictConfig) -> str | None:
     from landslide.data.datamodule import TileDataModule
 
     return str(TileDataModule(cfg.data, augmentation=0.0, seed=cfg.seed).cache.digest)
-
-
-def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What is not as it was when the search began, a line each."""
-    keys = sorted(before.keys() | now.keys())
-    return [
-        f"{key}: was {before.get(key, 'absent')}, is {now.get(key, 'absent')}"
-        for key in keys
-        if before.get(key) != now.get(key)
-    ]
 
 
 def search_branch(

@@ -16,12 +16,12 @@ from optuna.storages import InMemoryStorage
 from rich.console import Console
 
 from landslide.errors import OutOfMemory, UserError
+from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import Branch, Request, read_request, repeats_wanted, search_branch
 from landslide.sweep.slots import visible_gpus
 from landslide.sweep.status import SweepStatus, find_sweep
 from landslide.sweep.storage import open_existing, resolve_url
 from landslide.sweep.study import REPEATS, SEARCH
-from landslide.sweep.sweeper import choose_generation
 from landslide.training.estimate import estimate_fit_s
 
 

@@ -17,9 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from landslide.config import check, register
 from landslide.errors import ConfigError, nearest
 from landslide.report.reproduction_settings import Change
-from landslide.sweep.plan import NOT_IDENTITY, PARENT, generation_name, newest_generation
-from landslide.sweep.space import quoted
+from landslide.sweep.generations import generation_name, newest_generation
+from landslide.sweep.plan import NOT_IDENTITY, PARENT
 from landslide.sweep.storage import open_existing, resolve_url
+from landslide.sweep.values import quoted
 
 SCALES = {"epochs": "trainer.max_epochs", "encoder": "encoder", "image_size": "data.image_size"}
 """What ``--scale`` names, and the value or group that it stands for."""

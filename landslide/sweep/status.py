@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from landslide.config import HOLD_OUT, without_credentials
 from landslide.errors import SweepError, nearest
-from landslide.sweep.plan import generation_name, newest_generation
-from landslide.sweep.space import Parameter
+from landslide.sweep.generations import generation_name, newest_generation
+from landslide.sweep.parameter import Parameter
 from landslide.sweep.storage import controller_of, is_sqlite, open_existing
 from landslide.sweep.study import REPEATS, SEARCH, Record, best, record_of
 

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from landslide.data import synthetic
-from landslide.data.synthetic import GSD_M, SyntheticTile, synthesize, synthesize_tile, tile_name
+from landslide.data.synthetic import GENERATOR_VERSION, GSD_M, SyntheticTile, synthesize, synthesize_tile, tile_name
 from landslide.errors import DataError
 
 SMALL: dict[str, Any] = {"count": 3, "non_landslide": 2, "size_px": 48, "seed": 4}
@@ -149,7 +148,7 @@ def test_the_layout_is_that_of_bijie(dataset: Path) -> None:
         assert sorted(path.name for path in (dataset / "non-landslide" / folder).iterdir()) == names[:2]
     assert sorted(path.name for path in (dataset / "non-landslide").iterdir()) == ["dem", "image"]
     settings = json.loads((dataset / "synthetic.json").read_text())
-    assert settings == {**SMALL, "version": synthetic.GENERATOR_VERSION, "gsd_m": GSD_M, "dem_unit": "decimetre"}
+    assert settings == {**SMALL, "version": GENERATOR_VERSION, "gsd_m": GSD_M, "dem_unit": "decimetre"}
 
 
 def test_files_hold_what_the_tile_holds(dataset: Path) -> None:
@@ -193,7 +192,7 @@ def test_an_existing_dataset_is_returned_untouched(tmp_path: Path, monkeypatch: 
     root = synthesize(tmp_path / "data", **SMALL)
     (root / "landslide/mask/hill001.png").unlink()
     before = contents(root)
-    monkeypatch.delattr(synthetic, "synthesize_tile")
+    monkeypatch.delattr("landslide.data.synthetic.dataset.synthesize_tile")
     assert synthesize(root, **SMALL) == root
     assert contents(root) == before
 

@@ -1,162 +1,19 @@
-"""The paper's numbers, verdicts on ours, and the page, from numbers made by hand."""
+"""The paper's tables beside ours, and the page, from numbers made by hand."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from datetime import UTC, datetime
 
-import numpy as np
-import pytest
-
-from landslide.config import flat_params
-from landslide.metrics import ratios
-from landslide.report.paper import TABLE_I, TABLE_II, remark_on_shares
-from landslide.report.reproduction import (
-    BETTER,
-    NOT,
-    TIME,
-    WITHIN,
-    WORSE,
-    Model,
-    Reproduction,
-    Shown,
-    rank,
-    ratio_texts,
-    verdict,
-)
+from landslide.report.paper import TABLE_I, TABLE_II
+from landslide.report.reproduction_models import TIME
 from landslide.report.reproduction_settings import Change
-from landslide.report.runs import Artifacts, Objective, Run
-from landslide.report.statistics import Estimate, estimate
+from landslide.report.reproduction_tables import ratio_texts
+from landslide.report.reproduction_verdicts import BETTER, WITHIN, WORSE, rankings
+from landslide.report.statistics import estimate
 from landslide.report.table import MISSING
-from tests.conftest import compose_run
-
-ROUNDED = 5e-6
-"""Half a unit of the last digit of Table II."""
-
-EPOCHS = Change("trainer.max_epochs", "epochs", "100", "6")
-SOFTWARE = {"python": "3.11.7", "packages": {"torch": "2.14.1", "segmentation-models-pytorch": "0.6.0"}}
-
-
-# ------------------------------------------------------------------------------------------------- the paper's numbers
-@pytest.mark.parametrize("arch", TABLE_II)
-def test_each_f1_of_table_ii_follows_from_its_precision_and_recall_within_rounding(arch: str) -> None:
-    row = TABLE_II[arch]
-    least, most = (
-        2 / (1 / (row.precision + shift) + 1 / (row.recall + shift)) + shift for shift in (-ROUNDED, ROUNDED)
-    )
-    assert least <= row.f1 <= most
-
-
-@pytest.mark.parametrize("arch", TABLE_II)
-def test_a_confusion_matrix_with_the_share_that_follows_has_the_numbers_of_table_ii(arch: str) -> None:
-    # Given: the matrix that precision, recall and the share of landslide pixels make, of so many pixels
-    row, pixels = TABLE_II[arch], 10**9
-    hits = row.recall * row.landslide_share * pixels
-    misses = row.landslide_share * pixels - hits
-    false_alarms = hits / row.precision - hits
-    counts = np.rint([hits, false_alarms, misses, pixels - hits - misses - false_alarms]).astype(np.int64)
-    # When
-    found = ratios(counts)
-    # Then
-    for metric in ("accuracy", "precision", "recall"):
-        assert found[metric] == pytest.approx(getattr(row, metric), abs=1e-8)
-
-
-def test_three_models_were_measured_on_one_share_of_landslide_pixels_and_pspnet_on_another() -> None:
-    shares = {arch: row.landslide_share for arch, row in TABLE_II.items()}
-    # rounding moves the share by less than (rounding of accuracy) / (wrong pixels a landslide pixel), and as much again
-    rounding = 4 * ROUNDED / 0.29
-    for arch in ("fpn", "linknet"):
-        assert shares[arch] == pytest.approx(shares["unet"], abs=rounding)
-    assert shares["pspnet"] - shares["unet"] > 100 * rounding
-    assert "8.65 % for U-Net, FPN and LinkNet, but 9.89 % for PSPNet" in remark_on_shares()
-
-
-# ------------------------------------------------------------------------------------------------------------ verdicts
-@pytest.mark.parametrize(
-    ("theirs", "expected"), [(0.79, BETTER), (0.80, WITHIN), (0.85, WITHIN), (0.90, WITHIN), (0.91, WORSE)]
-)
-def test_a_verdict_says_where_the_papers_number_lies(theirs: float, expected: str) -> None:
-    assert verdict(theirs, Estimate(0.85, 0.02, 0.80, 0.90, seeds=3, tiles=80)) == expected
-
-
-@pytest.mark.parametrize(
-    ("ours", "why"),
-    [
-        (None, "no run has finished"),
-        (Estimate(0.85, math.nan, 0.80, 0.90, seeds=1, tiles=80), "one seed has no interval"),
-        (Estimate(math.nan, math.nan, math.nan, math.nan, seeds=2, tiles=80), "undefined in a run"),
-    ],
-)
-def test_what_has_no_interval_is_not_comparable_and_says_why(ours: Estimate | None, why: str) -> None:
-    assert verdict(0.85, ours) == f"{NOT}: {why}"
-
-
-# ---------------------------------------------------------------------------------------------- models with made counts
-def run(arch: str, seed: int, minutes: float = 1.0, **tags: str) -> Run:
-    return Run(
-        id=f"{arch}{seed}",
-        experiment_id="1",
-        name=f"{arch} seed={seed}",
-        status="FINISHED",
-        params=flat_params(compose_run("experiment=paper", f"arch={arch}")) | {"seed": str(seed)},
-        tags={"landslide.device": "one", "landslide.precision": "bf16", **tags},
-        metrics={"time/fit_s": 60 * minutes, "best/epoch": 2.0},
-        artifact_uri="",
-        started=0,
-    )
-
-
-def counts(f1: float, seeds: int, tiles: int = 80) -> np.ndarray:
-    """Of an F1 near this one, another one for each seed."""
-    made = []
-    for seed in range(seeds):
-        rest = np.random.default_rng([seed, round(f1 * 1e4)])
-        landslide = np.random.default_rng(0).integers(100, 2000, tiles)
-        hits, false_alarms = rest.binomial(landslide, f1), rest.binomial(landslide, 1 - f1)
-        made.append(np.stack([hits, false_alarms, landslide - hits, 16384 - landslide - false_alarms], axis=-1))
-    return np.stack(made) if made else np.zeros((0, 0, 4), np.int64)
-
-
-def model(arch: str, f1: float, seeds: int = 3, minutes: float = 1.0, **tags: str) -> Model:
-    return Model(arch, tuple(run(arch, seed, minutes, **tags) for seed in range(seeds)), counts(f1, seeds))
-
-
-def reproduction(*models: Model, changes: tuple[Change, ...] = (), failures: tuple[str, ...] = ()) -> Reproduction:
-    history = {"train/loss": [(1, 0.5), (2, 0.4)], "val/loss": [(1, 0.6), (2, 0.5)], "val/f1": [(1, 0.7), (2, 0.8)]}
-    split = {"train": ["a"] * 690, "val": ["b"] * 80}
-    there = [each for each in models if each.runs]
-    return Reproduction(
-        name="reproduce-paper" + "".join(f"-{change.label}-{change.ours}" for change in changes),
-        changes=changes,
-        seeds=(0, 1, 2),
-        models=models,
-        shown={
-            each.arch: Shown(Artifacts(split=split, environment=SOFTWARE), tuple(history for _ in each.runs))
-            for each in there
-        },
-        failures=failures,
-        objective=Objective("val/f1", maximize=True),
-        tracking_uri="sqlite:///mlflow.db",
-        created=datetime(2026, 11, 23, tzinfo=UTC),
-    )
-
-
-def four(seeds: int = 3) -> list[Model]:
-    """FPN is better than in the paper, PSPNet worse, U-Net the same."""
-    f1 = {"unet": 0.845, "pspnet": 0.78, "fpn": 0.90, "linknet": 0.80}
-    minutes = {"unet": 3.0, "pspnet": 1.0, "fpn": 4.0, "linknet": 2.0}
-    return [model(arch, f1[arch], seeds, minutes[arch]) for arch in TABLE_II]
-
-
-def cells(found: Reproduction, title: str) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """By the words of the first two columns, those of the others."""
-    (table,) = [table for table in found.tables if table.title.startswith(title)]
-    rows = zip(*(column.cells for column in table.columns), strict=True)
-    texts = [tuple(cell.text for cell in row) for row in rows]
-    return {row[:2]: row[2:] for row in texts}
+from tests.report.reproductions import EPOCHS, cells, four, model, reproduction
 
 
 def test_each_cell_has_the_papers_number_ours_its_interval_and_a_verdict() -> None:
@@ -189,35 +46,13 @@ def test_other_data_than_the_papers_gets_no_verdict() -> None:
     assert cells(found, "Table II")["U-Net", "F1"][-1] == "not comparable: other data"
 
 
-def test_rankings_are_compared_by_kendalls_tau_and_of_times_the_shortest_is_first() -> None:
-    models = four()
-    f1, time = rank("f1", models), rank(TIME, models)
-    assert f1 is not None
-    assert f1.theirs == ("LinkNet", "U-Net", "PSPNet", "FPN")
-    assert f1.ours == ("FPN", "U-Net", "LinkNet", "PSPNet")
-    assert f1.tau == pytest.approx((2 - 4) / 6)  # of the six pairs, U-Net and LinkNet stand before PSPNet in both
-    assert time is not None
-    assert time.theirs == ("LinkNet", "PSPNet", "U-Net", "FPN")
-    assert time.ours == ("PSPNet", "LinkNet", "U-Net", "FPN")
-    assert time.tau == pytest.approx((5 - 1) / 6)
-    assert rank("f1", models[:1]) is None
-
-
-def test_the_caption_says_the_p_value_of_four_models_in_the_same_order() -> None:
-    f1 = {arch: row.f1 for arch, row in TABLE_II.items()}
-    found = rank("f1", [model(arch, value) for arch, value in f1.items() if arch != "pspnet"] + [model("pspnet", 0.83)])
-    assert found is not None
-    assert found.tau == 1
-    assert found.p == pytest.approx(2 / 24)
-
-
 def test_times_are_ratios_to_the_fastest_and_those_of_several_devices_are_not_compared() -> None:
     found = reproduction(*four())
     assert cells(found, "Training time")["U-Net", "1.17"] == ("3.00",)
     assert cells(found, "Training time")["LinkNet", "1.00"] == ("2.00",)
     mixed = reproduction(*four()[:3], model("linknet", 0.8, **{"landslide.device": "another"}))
     assert {row[0] for row in cells(mixed, "Training time").values()} == {MISSING}
-    assert TIME not in [ranking.quantity for ranking in mixed.rankings]
+    assert TIME not in [ranking.quantity for ranking in rankings(mixed.models)]
     assert ratio_texts({"unet": math.nan}, ["unet"]) == [MISSING]
 
 

@@ -1,4 +1,4 @@
-"""What sweeps of the tiny task need: a fork server, and a PostgreSQL of our own."""
+"""What tests of sweeps need: a loader of configs, a fork server, and a PostgreSQL of our own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,21 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 
+from landslide.config import register
 from tests.cli.typed import start_fork_server
+from tests.conftest import ROOT
 from tests.sweep.harness import Sweep
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[ConfigLoader]:
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
 
 
 @pytest.fixture(scope="session")
