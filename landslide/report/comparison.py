@@ -130,6 +130,16 @@ class Comparison:
         """Of the table of strata."""
         return table.strata_columns(self.strata, self.objective, one_device=self.one_device)
 
+    @cached_property
+    def second_columns(self) -> list[Column]:
+        """Of the second table on paper: calibration, and what training took besides; empty where nothing is known."""
+        return table.second_columns(self.columns)
+
+    @property
+    def caption_of_second(self) -> str:
+        """What the numbers of the second table are; empty where there is none."""
+        return f"{table.MARK} As in the first table. {table.CALIBRATION}" if self.second_columns else ""
+
     @property
     def best_artifacts(self) -> Artifacts:
         """Of the first run of the first stratum."""
@@ -149,6 +159,8 @@ class Comparison:
             "\n".join(notes),
             table.to_markdown(self.columns).rstrip(),
             escape(self.caption),
+            table.to_markdown(self.second_columns).rstrip() if self.second_columns else "",
+            escape(self.caption_of_second),
         ]
         for question in () if self.alone else self.questions:
             blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
@@ -162,9 +174,15 @@ class Comparison:
         return table.runs_csv(self.rows)
 
     def latex(self) -> str:
-        """The table for a paper."""
+        """The tables for a paper."""
         below = " ".join([self.sentence, *self.unfair, *self.notes])
-        return table.to_latex(self.columns, above=self.caption, below=below)
+        first = table.to_latex(self.columns, above=self.caption, below=below)
+        if not self.second_columns:
+            return first
+        more = table.to_latex(
+            self.second_columns, above=self.caption_of_second, below="", label="tab:landslide-calibration"
+        )
+        return f"{first}\n{more}"
 
     def html(self) -> str:
         """A page that stands alone."""
