@@ -11,6 +11,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
+from landslide.config import HOLD_OUT
 from landslide.errors import ComparisonError
 from landslide.report import page, pairs, summary, table
 from landslide.report.details import Details, read_details
@@ -77,7 +78,7 @@ class Comparison:
     @property
     def unfair(self) -> list[str]:
         """What makes the comparison unfair, a sentence each."""
-        return summary.unfair(self.rows)
+        return summary.unfair(self.rows, self.selection.budgets)
 
     @property
     def notes(self) -> list[str]:
@@ -340,9 +341,21 @@ def require_comparable(comparison: Comparison, *, unpaired: bool = False) -> Non
     if not unpaired and not same_tiles(comparison.strata):
         raise ComparisonError(
             "The runs were validated on different tiles, or on other landslides in them, so they cannot be paired tile "
-            f"by tile: {_tiles_by_stratum(comparison.strata)}. Name runs of one split, or compare them all the same: "
-            "--unpaired"
+            f"by tile: {_tiles_by_stratum(comparison.strata)}. {_cure_of_other_tiles(comparison.rows)}"
         )
+
+
+def _cure_of_other_tiles(rows: Sequence[Row]) -> str:
+    """Folds have their own table; anything else is chosen anew."""
+    groups = {row.run.params.get(HOLD_OUT, "None") for row in rows}
+    if len(groups) < 2:
+        return "Name runs of one split, or compare them all the same: --unpaired"
+    group = min(groups - {"None"})
+    return (
+        "They are folds, and those have a table of their own, group by group: the command that trained them prints it "
+        "again and trains nothing twice, and the sweep's run in MLflow has it as sweep.html. Models on one group: "
+        f"landslide compare --filter \"params.`{HOLD_OUT}` = '{group}'\""
+    )
 
 
 def _tiles_by_stratum(strata: Sequence[Stratum]) -> str:

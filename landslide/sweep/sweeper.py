@@ -23,7 +23,7 @@ from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.report import compare
 from landslide.report.comparison import with_searches
 from landslide.report.runs import Objective
-from landslide.report.selection import best_alone
+from landslide.report.selection import BUDGET, best_alone
 from landslide.report.strata import Row
 from landslide.report.sweep import SweepReport, report_sweep
 from landslide.sweep.controller import Controller
@@ -303,6 +303,10 @@ def _begin(state: Sweep, identities: Sequence[Mapping[str, str]]) -> None:
         require_same_distributions(branch)
         state.branches.append(branch)
     _renew_facts(state, state.branches)
+    if leads:
+        with answering(state.store):
+            for branch in state.branches:
+                state.store.client.set_tag(parent_id, f"{BUDGET}{branch.stratum.name}", branch.budget)
 
 
 def _renew_facts(state: Sweep, branches: Sequence[Branch]) -> None:
