@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,18 +51,28 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; write the pages where asked."""
+    gc.disable()  # looking for garbage in all that is imported and read took a tenth of the time
+    try:
+        return _compare(arguments)
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+def _compare(arguments: argparse.Namespace) -> int:
     from landslide.report import compare
     from landslide.report.comparison import require_comparable, with_searches
     from landslide.terminal import open_console
     from landslide.tracking.store import answering, open_existing
 
+    gc.freeze()  # statsmodels collects garbage at each correction
     console = open_console()
     store = open_existing(arguments.uri)
     with answering(store):
         comparison = compare(store.client, arguments.runs, where=arguments.filter)
     require_comparable(comparison, unpaired=arguments.unpaired)
-    if arguments.output:
-        comparison = with_searches(comparison, _searches(comparison.selection.sweeps, store.uri, console))
+    if arguments.output and (sweeps := comparison.selection.sweeps):
+        comparison = with_searches(comparison, _searches(sweeps, store.uri, console))
     comparison.terminal(console)
     if arguments.output:
         for path in comparison.write(arguments.output):
@@ -80,7 +91,7 @@ def _searches(names: Sequence[str], tracking_uri: str, console: Console) -> dict
 
     found: dict[str, list[Picture]] = {}
     url = resolve_url(os.environ.get(STORAGE))
-    storage = open_existing(url) if names else None
+    storage = open_existing(url)
     for name in names:
         studies = [] if storage is None else _studies(storage, name)
         if studies:

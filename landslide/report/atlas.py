@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from landslide.metrics import ratios
 from landslide.report.figures import styled, wrapped
 from landslide.report.pictures import Picture
+from landslide.report.runs import Run
 from landslide.report.section import Section
 from landslide.report.table import MISSING, Cell, Column, words
 from landslide.report.table import to_csv as csv_text
@@ -38,6 +39,8 @@ class Atlas:
     """``(tiles,)``: of the tile's pixels."""
     f1: npt.NDArray[np.float64]
     """``(models, tiles)``, mean over seeds."""
+    runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+    """By model, the seeds."""
 
     @property
     def mean_f1(self) -> npt.NDArray[np.float64]:
@@ -75,12 +78,17 @@ class Atlas:
         return [int(tile) for tile in order[chosen[order]]]
 
 
-def make_atlas(tile_id: Sequence[str], counts: Mapping[str, npt.NDArray[np.int64]]) -> Atlas | None:
+def make_atlas(
+    tile_id: Sequence[str],
+    counts: Mapping[str, npt.NDArray[np.int64]],
+    runs: Mapping[str, tuple[Run, ...]] | None = None,
+) -> Atlas | None:
     """The atlas of at least one model, validated on the same tiles.
 
     Args:
         tile_id: of the tiles.
         counts: by model, ``(seeds, tiles, 4)`` in the order of :data:`~landslide.metrics.COUNTS`.
+        runs: by model, for the links of its numbers; None links none.
 
     Returns:
         None where no tile holds a landslide.
@@ -95,6 +103,7 @@ def make_atlas(tile_id: Sequence[str], counts: Mapping[str, npt.NDArray[np.int64
         tuple(tile_id[tile] for tile in chosen),
         landslide[chosen] / first[chosen].sum(1),
         np.stack([ratios(each[:, chosen])["f1"].mean(0) for each in counts.values()]),
+        runs or {},
     )
 
 
@@ -178,6 +187,7 @@ def _columns(atlas: Atlas, tiles: Sequence[int]) -> tuple[Column, ...]:
         Column("share", "Landslide (%)", tuple(Cell(f"{value:.1f}", value) for value in share)),
     ]
     for model, values in zip(atlas.models, atlas.f1[:, list(tiles)].tolist(), strict=True):
-        cells = tuple(Cell(f"{value:.3f}", value, best=value >= RIGHT) for value in values)
+        runs = atlas.runs.get(model, ())
+        cells = tuple(Cell(f"{value:.3f}", value, best=value >= RIGHT, runs=runs) for value in values)
         columns.append(Column(model, f"F1, {model}", cells))
     return tuple(columns)

@@ -11,6 +11,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
+from landslide.config import HOLD_OUT
 from landslide.errors import ComparisonError
 from landslide.report import page, pairs, summary, table
 from landslide.report.details import Details, read_details
@@ -77,7 +78,7 @@ class Comparison:
     @property
     def unfair(self) -> list[str]:
         """What makes the comparison unfair, a sentence each."""
-        return summary.unfair(self.rows)
+        return summary.unfair(self.rows, self.selection.budgets)
 
     @property
     def notes(self) -> list[str]:
@@ -130,6 +131,16 @@ class Comparison:
         """Of the table of strata."""
         return table.strata_columns(self.strata, self.objective, one_device=self.one_device)
 
+    @cached_property
+    def second_columns(self) -> list[Column]:
+        """Of the second table on paper: calibration, and what training took besides; empty where nothing is known."""
+        return table.second_columns(self.columns)
+
+    @property
+    def caption_of_second(self) -> str:
+        """What the numbers of the second table are; empty where there is none."""
+        return f"{table.MARK} As in the first table. {table.CALIBRATION}" if self.second_columns else ""
+
     @property
     def best_artifacts(self) -> Artifacts:
         """Of the first run of the first stratum."""
@@ -149,6 +160,8 @@ class Comparison:
             "\n".join(notes),
             table.to_markdown(self.columns).rstrip(),
             escape(self.caption),
+            table.to_markdown(self.second_columns).rstrip() if self.second_columns else "",
+            escape(self.caption_of_second),
         ]
         for question in () if self.alone else self.questions:
             blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
@@ -162,9 +175,15 @@ class Comparison:
         return table.runs_csv(self.rows)
 
     def latex(self) -> str:
-        """The table for a paper."""
+        """The tables for a paper."""
         below = " ".join([self.sentence, *self.unfair, *self.notes])
-        return table.to_latex(self.columns, above=self.caption, below=below)
+        first = table.to_latex(self.columns, above=self.caption, below=below)
+        if not self.second_columns:
+            return first
+        more = table.to_latex(
+            self.second_columns, above=self.caption_of_second, below="", label="tab:landslide-calibration"
+        )
+        return f"{first}\n{more}"
 
     def html(self) -> str:
         """A page that stands alone."""
@@ -322,9 +341,21 @@ def require_comparable(comparison: Comparison, *, unpaired: bool = False) -> Non
     if not unpaired and not same_tiles(comparison.strata):
         raise ComparisonError(
             "The runs were validated on different tiles, or on other landslides in them, so they cannot be paired tile "
-            f"by tile: {_tiles_by_stratum(comparison.strata)}. Name runs of one split, or compare them all the same: "
-            "--unpaired"
+            f"by tile: {_tiles_by_stratum(comparison.strata)}. {_cure_of_other_tiles(comparison.rows)}"
         )
+
+
+def _cure_of_other_tiles(rows: Sequence[Row]) -> str:
+    """Folds have their own table; anything else is chosen anew."""
+    groups = {row.run.params.get(HOLD_OUT, "None") for row in rows}
+    if len(groups) < 2:
+        return "Name runs of one split, or compare them all the same: --unpaired"
+    group = min(groups - {"None"})
+    return (
+        "They are folds, and those have a table of their own, group by group: the command that trained them prints it "
+        "again and trains nothing twice, and the sweep's run in MLflow has it as sweep.html. Models on one group: "
+        f"landslide compare --filter \"params.`{HOLD_OUT}` = '{group}'\""
+    )
 
 
 def _tiles_by_stratum(strata: Sequence[Stratum]) -> str:

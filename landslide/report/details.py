@@ -118,7 +118,11 @@ def _read_atlas(strata: Sequence[Stratum]) -> Atlas | None:
     if not counted or not same_tiles(list(counted)):
         return None
     tile_id = next(iter(counted)).tallies("best")[0].tile_id
-    return error_atlas.make_atlas(tile_id, {stratum.name: counts for stratum, counts in counted.items()})
+    return error_atlas.make_atlas(
+        tile_id,
+        {stratum.name: counts for stratum, counts in counted.items()},
+        {stratum.name: tuple(row.run for row in stratum.rows if "best" in row.tallies) for stratum in counted},
+    )
 
 
 def _read_panel(client: MlflowClient, run: Run, tiles: Sequence[str]) -> Panel | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -35,11 +37,13 @@ def render(comparison: Comparison) -> str:
     return fill(
         "page.html.j2",
         comparison,
-        address=lambda run: _address(comparison.tracking_uri, run),
+        address=partial(_address, comparison.tracking_uri),
+        runs_of_row=_runs_of_row,
         unfinished=[not stratum.finished for stratum in comparison.strata],
         strata_columns=_first(comparison.columns, "model", "f1", "f1_interval", "f1_last", "f1_last_interval"),
         run_columns=table.run_columns(comparison.rows, comparison.objective, one_device=comparison.one_device),
         questions=[(question, pairs.columns(question)) for question in comparison.questions if not comparison.alone],
+        calibration=table.CALIBRATION,
         shared=_shared_params(comparison),
         facts=_facts(comparison),
         environment=list(_flat(comparison.best_artifacts.environment or {})),
@@ -51,7 +55,7 @@ def render_reproduction(reproduction: Reproduction) -> str:
     return fill(
         "reproduction.html.j2",
         reproduction,
-        address=lambda run: _address(reproduction.tracking_uri, run),
+        address=lambda run: _address(reproduction.tracking_uri, [run]),
     )
 
 
@@ -95,8 +99,18 @@ def _embedded(picture: Picture) -> Markup:
     return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, picture.description)
 
 
-def _address(tracking_uri: str, run: Run) -> str:
-    return f"{server(tracking_uri)}/#/experiments/{run.experiment_id}/runs/{run.id}"
+def _address(tracking_uri: str, runs: Sequence[Run]) -> str:
+    """Of one run its page, of several MLflow's comparison of them."""
+    if len(runs) == 1:
+        return f"{server(tracking_uri)}/#/experiments/{runs[0].experiment_id}/runs/{runs[0].id}"
+    asked = {"runs": [run.id for run in runs], "experiments": sorted({run.experiment_id for run in runs})}
+    query = "&".join(f"{key}={quote(json.dumps(ids, separators=(',', ':')), safe='[],')}" for key, ids in asked.items())
+    return f"{server(tracking_uri)}/#/compare-runs?{query}"
+
+
+def _runs_of_row(columns: Sequence[Column], row: int) -> tuple[Run, ...]:
+    """What the first linked number of a row is of, as most of its numbers are; its address is written once a row."""
+    return next((runs for column in columns if (runs := column.cells[row].runs)), ())
 
 
 def server(tracking_uri: str) -> str:

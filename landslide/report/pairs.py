@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
 
 from landslide.report import statistics
-from landslide.report.runs import EPOCHS, Epoch
+from landslide.report.runs import EPOCHS, Epoch, Run
 from landslide.report.statistics import Difference
 from landslide.report.strata import RATIOS, Stratum, same_tiles
 from landslide.report.table import MARK, MISSING, Cell, Column, csv_number, interval_cell, listed, to_csv, words
@@ -40,6 +40,8 @@ class Question:
     """By epoch, the same pairs in the same order; without one that no stratum stored."""
     refused: str
     """Why it is not answered, or not for all; else empty."""
+    runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+    """By stratum: those that stored counts, which its numbers are of."""
 
     @property
     def asked(self) -> str:
@@ -82,7 +84,8 @@ def ask(strata: Sequence[Stratum], metric: str) -> list[Question]:
         metric: one of :data:`~landslide.report.strata.RATIOS`.
     """
     known = [stratum for stratum in strata if stratum.counts("best") is not None]
-    return [_networks(known, metric), _recipes(known, metric)]
+    runs = {each.name: tuple(row.run for row in each.rows if "best" in row.tallies) for each in known}
+    return [replace(question, runs=runs) for question in (_networks(known, metric), _recipes(known, metric))]
 
 
 def columns(question: Question, *, short: bool = False, most: int | None = None) -> list[Column]:
@@ -108,7 +111,8 @@ def columns(question: Question, *, short: bool = False, most: int | None = None)
             found.insert(-1, _numbers("df", "df", [pair.df for pair in pairs], "{:.1f}"))
     if "last" in question.found and not short:
         found += _test_columns(question.found["last"][:most], "Last epoch")
-    return found
+    of = [(*question.runs.get(pair.first, ()), *question.runs.get(pair.second, ())) for pair in pairs]
+    return [*found[:2], *(column.linked(of) for column in found[2:])]
 
 
 def to_rows(questions: Sequence[Question]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import mean
 
 from mlflow.entities import Run as MlflowRun
@@ -14,12 +14,18 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from landslide.errors import ComparisonError
-from landslide.report.labels import setting_key
+from landslide.report.labels import SEED, setting_key
 from landslide.report.runs import Objective, Run, objective_of, read_run, read_score
-from landslide.tracking.store import find_runs, search
+from landslide.tracking.store import find_runs, runs_by_id, search
 
 MOST_SETTINGS = 24
 """A grid of no more is compared whole; of a larger one, and of a search, the best setting of each stratum."""
+
+PARENT = "mlflow.parentRunId"
+BUDGET = "landslide.budget."
+"""Tag of a sweep's own run, before the name of a stratum: what its search was given."""
+ONE_SETTING = "1 setting"
+_STRATUM = "landslide.stratum"
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Selection:
     """Names of the sweeps that are among them."""
     notes: tuple[str, ...] = ()
     """What stands for a sweep, a sentence each."""
+    budgets: Mapping[str, str] = field(default_factory=dict)
+    """By run id: from how much its setting was chosen, for people; without those of which it is not known."""
 
 
 def select(
@@ -74,6 +82,7 @@ def select(
         named=frozenset(named),
         sweeps=tuple(sweeps),
         notes=tuple(note for note in sweeps.values() if note),
+        budgets=_budgets(client, found.values()),
     )
 
 
@@ -88,8 +97,13 @@ def _filtered(client: MlflowClient, where: str) -> list[Run]:
             "\"params.`arch.name` = 'unet' and metrics.`best/f1` > 0.8\""
         ) from error
     runs = [read_run(run) for run in found if run.data.tags.get("landslide.kind") in ("run", "repeat")]
+    if not found:
+        raise ComparisonError(f"--filter {where!r}: finds no run. What there is to find: landslide ui")
     if not runs:
-        raise ComparisonError(f"--filter {where!r}: none of the {len(found)} runs that it finds is of landslide.")
+        raise ComparisonError(
+            f"--filter {where!r}: finds {len(found)}, and no training of landslide is among them. A sweep is named "
+            "without --filter: landslide compare NAME"
+        )
     return runs
 
 
@@ -97,11 +111,15 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
     """The runs that stand for a sweep, and a sentence about them where they are not all."""
     name = parent.info.run_name
     if repeats := _children(client, parent, " and tags.`landslide.kind` = 'repeat'"):
-        seed = _seed_of_search(client, parent)
+        searched = _first_trials(client, parent)
+        if _chose_nothing(searched, repeats):  # as of a reproduction, whose search trained the first seed
+            trained = {_seed_of(run) for run in searched}
+            return [*searched, *(run for run in repeats if _seed_of(run) not in trained)], ""
+        seed = searched[0].params.get(SEED, "-") if searched else "-"
         seen = f"so was seed {seed}, with which the search ran; the other seeds of the repeats were not."
         return repeats, (
             f"Of sweep '{name}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
-            + (seen if seed in {run.params.get("seed") for run in repeats} else "the seeds of the repeats were not.")
+            + (seen if seed in {run.params.get(SEED) for run in repeats} else "the seeds of the repeats were not.")
         )
     children = _children(client, parent)
     if not children:
@@ -125,16 +143,46 @@ def best_alone(sweep: str, settings: int) -> str:
     )
 
 
+def _budgets(client: MlflowClient, runs: Collection[Run]) -> dict[str, str]:
+    """What the sweep of each run gave its stratum; who trains one setting chooses from one."""
+    sweeps = runs_by_id(client, list({run.tags[PARENT] for run in runs if PARENT in run.tags}))
+    found = {}
+    for run in runs:
+        sweep = sweeps.get(run.tags.get(PARENT, ""))
+        tag = f"{BUDGET}{run.tags.get(_STRATUM, '')}"
+        if PARENT not in run.tags:
+            found[run.id] = ONE_SETTING
+        elif sweep is not None and tag in sweep.data.tags:
+            found[run.id] = sweep.data.tags[tag]
+    return found
+
+
 def _children(client: MlflowClient, parent: MlflowRun, more: str = "") -> list[Run]:
-    where = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'{more}"
+    where = f"tags.`{PARENT}` = '{parent.info.run_id}'{more}"
     return sorted(map(read_run, search(client, where, [parent.info.experiment_id])), key=_place)
 
 
-def _seed_of_search(client: MlflowClient, parent: MlflowRun) -> str:
-    """Of one of its trials, since they share it; a dash where none has stored it."""
-    where = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`landslide.kind` = 'run'"
-    found = client.search_runs([parent.info.experiment_id], where, max_results=1)
-    return str(found[0].data.params.get("seed", "-")) if found else "-"
+def _first_trials(client: MlflowClient, parent: MlflowRun) -> list[Run]:
+    """Of the search, without its repeats; one more than are compared whole where there are so many."""
+    where = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`landslide.kind` = 'run'"
+    found = client.search_runs([parent.info.experiment_id], where, max_results=MOST_SETTINGS + 1)
+    return sorted(map(read_run, found), key=_place)
+
+
+def _chose_nothing(trials: Sequence[Run], repeats: Sequence[Run]) -> bool:
+    """Whether a search had one setting for each stratum, which its repeats train again."""
+    settings = {(run.tags.get(_STRATUM), setting_key(run)) for run in trials}
+    strata = {stratum for stratum, _ in settings}
+    return (
+        len(trials) <= MOST_SETTINGS
+        and len(settings) == len(strata)
+        and all((run.tags.get(_STRATUM), setting_key(run)) in settings for run in repeats if run.params)
+    )
+
+
+def _seed_of(run: Run) -> tuple[str | None, str | None]:
+    """Within its sweep."""
+    return run.tags.get(_STRATUM), run.params.get(SEED)
 
 
 def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Objective) -> list[str]:
@@ -143,7 +191,7 @@ def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Obj
     for run in children:
         score = read_score(client, run, objective) if "landslide.pruned" not in run.tags else None
         if score is not None:
-            groups[run.tags.get("landslide.stratum", "")][setting_key(run)][run.id] = score
+            groups[run.tags.get(_STRATUM, "")][setting_key(run)][run.id] = score
     choose = max if objective.maximize else min
     return [
         run_id

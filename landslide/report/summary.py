@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from landslide.report.labels import ARCHITECTURES
 from landslide.report.pairs import Question
@@ -41,11 +41,17 @@ def sentence(strata: Sequence[Stratum], objective: Objective, questions: Sequenc
     return " ".join(part for part in parts if part)
 
 
-def unfair(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each thing that the finished runs do not share and that makes comparing them unfair."""
+def unfair(rows: Sequence[Row], budgets: Mapping[str, str]) -> list[str]:
+    """A sentence for each thing that the finished runs do not share and that makes comparing them unfair.
+
+    Args:
+        rows: of the comparison.
+        budgets: by run id, from how much its setting was chosen.
+    """
     finished = [row for row in rows if row.run.finished]
     found = []
-    for name, (read, consequence) in _SAME.items():
+    same = {**_SAME, "sweep budget": (lambda run: budgets.get(run.id), "the best of more is better by chance alone")}
+    for name, (read, consequence) in same.items():
         values = Counter(read(row.run) or "unknown" for row in finished)
         if len(values) > 1:
             named = "; ".join(f"{value} ({_who(finished, read, value)})" for value in values)

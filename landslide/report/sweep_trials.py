@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from optuna import Study
@@ -16,7 +17,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from landslide.report.figures import Series
-from landslide.report.labels import ARCHITECTURES, short_names
+from landslide.report.labels import ARCHITECTURES, SEED, short_names
 from landslide.report.runs import Objective
 
 FINISHED, PRUNED, FAILED, RUNNING, WAITING = "finished", "pruned", "failed", "running", "waiting"
@@ -125,9 +126,14 @@ class Stratum:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The first of those with the best objective; None where none has finished."""
+        """The best trial of the setting with the best mean over its seeds, the first of two; None without any."""
         choose = max if self.maximize else min
-        return choose(self.finished, key=lambda trial: trial.values[0], default=None)
+        settings: dict[str, list[Trial]] = {}
+        for trial in self.finished:
+            key = repr(sorted((name, value) for name, value in trial.params.items() if name != SEED))
+            settings.setdefault(key, []).append(trial)
+        seeds = choose(settings.values(), key=lambda trials: fmean(trial.values[0] for trial in trials), default=[])
+        return choose(seeds, key=lambda trial: trial.values[0], default=None)
 
     def known(self, origin: str) -> Trial | None:
         """The finished trial of a setting that was known beforehand, ``default`` or ``paper``."""

@@ -58,10 +58,17 @@ class Column:
     heading: str
     cells: tuple[Cell, ...]
     numeric: bool = True
-    page_only: bool = False
-    """Whether it is left out where there is little room: on paper and in the terminal."""
+    second: bool = False
+    """Whether it stands in a second table on paper, and is left out in the terminal."""
     rankable: bool = True
     """Whether its cells may be put in order."""
+
+    def linked(self, runs: Sequence[tuple[Run, ...]]) -> Column:
+        """The same, each cell that is not missing with the runs that it is a number of."""
+        cells = zip(self.cells, runs, strict=True)
+        return replace(
+            self, cells=tuple(cell if cell.text == MISSING else replace(cell, runs=each) for cell, each in cells)
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class _Number:
     heading: str
     text: Callable[[float], str]
     larger_is_better: bool | None = None
-    page_only: bool = False
+    second: bool = False
 
 
 def _fixed(digits: int) -> Callable[[float], str]:
@@ -88,15 +95,15 @@ def clock(seconds: float) -> str:
 _SHOWN = (
     *(_Number(key, heading, _fixed(4), larger_is_better=True) for key, heading in RATIOS.items()),
     _Number("f1_last", "F1, last epoch", _fixed(4), larger_is_better=True),
-    _Number("average_precision", "PR area", _fixed(4), larger_is_better=True, page_only=True),
-    _Number("ece", "ECE", _fixed(4), larger_is_better=False, page_only=True),
-    _Number("threshold", "Threshold", _fixed(3), page_only=True),
-    _Number("f1_at_threshold", "F1 at threshold", _fixed(4), larger_is_better=True, page_only=True),
-    _Number("temperature", "Temperature", _fixed(2), page_only=True),
+    _Number("average_precision", "PR area", _fixed(4), larger_is_better=True, second=True),
+    _Number("ece", "ECE", _fixed(4), larger_is_better=False, second=True),
+    _Number("threshold", "Threshold", _fixed(3), second=True),
+    _Number("f1_at_threshold", "F1 at threshold", _fixed(4), larger_is_better=True, second=True),
+    _Number("temperature", "Temperature", _fixed(2), second=True),
     _Number("time_s", "Time (min:s)", clock, larger_is_better=False),
-    _Number("time_to_best_s", "To best epoch (min:s)", clock, larger_is_better=False, page_only=True),
+    _Number("time_to_best_s", "To best epoch (min:s)", clock, larger_is_better=False, second=True),
     _Number("images_per_s", "Images/s", _fixed(1), larger_is_better=True),
-    _Number("memory_mb", "Memory (MB)", _fixed(0), larger_is_better=False, page_only=True),
+    _Number("memory_mb", "Memory (MB)", _fixed(0), larger_is_better=False, second=True),
     _Number("parameters", "Parameters (M)", lambda value: f"{value / 1e6:.2f}"),
     _Number("gflops", "GFLOPs", _fixed(1)),
 )
@@ -122,7 +129,7 @@ def strata_columns(strata: Sequence[Stratum], objective: Objective, *, one_devic
             columns.append(_interval_column(number, strata))
     columns.insert(_position(columns, "time_s"), _epoch_column(strata))
     if any(len(stratum.rows) > 1 for stratum in strata):
-        seeds = [Cell(str(len(stratum.finished)), len(stratum.finished)) for stratum in strata]
+        seeds = [Cell(str(len(runs)), len(runs), runs=runs) for runs in map(_counted, strata)]
         columns.append(Column("seeds", "Seeds", tuple(seeds)))
     columns.append(words("Status", [stratum.status for stratum in strata]))
     named = [Cell(_run_names(stratum), runs=those) for stratum, those in zip(strata, runs, strict=True)]
@@ -152,6 +159,25 @@ def caption(objective: Objective, strata: Sequence[Stratum]) -> str:
     )
 
 
+CALIBRATION = (
+    "PR area is the area under the precision-recall curve (average precision), ECE the expected calibration error over "
+    "16 groups of equal width. The threshold is the one with the highest F1, the temperature what logits are divided "
+    "by to be calibrated best; both are chosen on these tiles. Memory is the most that training held, of the GPU, else "
+    "of the process."
+)
+"""What the numbers of the second table are."""
+
+
+def second_columns(columns: Sequence[Column]) -> list[Column]:
+    """The table of what the first one leaves out on paper, row by row; empty where nothing of it is known."""
+    known = [
+        replace(column, second=False)
+        for column in columns
+        if column.second and any(cell.value is not None for cell in column.cells)
+    ]
+    return [columns[0], *known] if known else []
+
+
 def of_intervals(strata: Sequence[Stratum]) -> str:
     """What 95 % intervals are of, in a sentence."""
     several = any(len(stratum.finished) > 1 for stratum in strata)
@@ -169,7 +195,7 @@ def reasons(rows: Sequence[Row]) -> list[str]:
 
 def to_markdown(columns: Sequence[Column]) -> str:
     """A table of GitHub's Markdown, the best values bold."""
-    columns = [column for column in columns if not column.page_only]
+    columns = [column for column in columns if not column.second]
     lines = [
         [column.heading for column in columns],
         ["---:" if column.numeric else "---" for column in columns],
@@ -189,10 +215,10 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = 
     Args:
         columns: of the table; those that only a screen needs are left out.
         above: the caption.
-        below: a note under the table.
+        below: a note under the table; empty for none.
         label: by which a paper refers to it.
     """
-    columns = [column for column in columns if not column.page_only and column.key not in {"settings", "runs"}]
+    columns = [column for column in columns if not column.second and column.key not in {"settings", "runs"}]
     lines = [[_marked(cell, escape_latex, r"\textbf{{{}}}") for cell in cells] for cells in _lines(columns)]
     return "\n".join(
         [
@@ -208,7 +234,7 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = 
             *(f"    {' & '.join(line)} \\\\" for line in lines),
             r"    \bottomrule",
             r"  \end{tabular}",
-            f"  \\par\\smallskip {escape_latex(below)}",
+            *([f"  \\par\\smallskip {escape_latex(below)}"] if below else []),
             r"\end{table*}",
             "",
         ]
@@ -286,10 +312,10 @@ def print_table(console: Console, columns: Sequence[Column], dim: Sequence[bool]
 
     Args:
         console: to print to.
-        columns: of the table; those for the page alone are left out.
+        columns: of the table; those of the second one are left out.
         dim: for each row, whether it holds no result.
     """
-    columns = [column for column in columns if not column.page_only]
+    columns = [column for column in columns if not column.second]
     table = _terminal_table(columns, dim)
     for key in (*_WIDE, *_WIDER):
         if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
@@ -349,7 +375,7 @@ def _ranked(number: _Number, cells: Sequence[Cell], rankable: bool) -> Column:
         best = number.text(choose(cell.value for cell in known if cell.value is not None))
         cells = [replace(cell, best=cell.value is not None and number.text(cell.value) == best) for cell in cells]
     heading = f"{number.heading}{MARK}" if number.key in SELECTED else number.heading
-    return Column(number.key, heading, tuple(cells), page_only=number.page_only, rankable=rankable)
+    return Column(number.key, heading, tuple(cells), second=number.second, rankable=rankable)
 
 
 def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
@@ -357,8 +383,8 @@ def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
     for stratum in strata:
         found = stratum.interval(number.key)
         cells.append(replace(interval_cell(found.low, found.high), runs=_counted(stratum)) if found else Cell(MISSING))
-    page_only = number.key != "f1" or all(cell.value is None for cell in cells)
-    return Column(f"{number.key}_interval", f"{number.heading}, 95 %", tuple(cells), page_only=page_only)
+    second = number.key != "f1" or all(cell.value is None for cell in cells)
+    return Column(f"{number.key}_interval", f"{number.heading}, 95 %", tuple(cells), second=second)
 
 
 def _counted(stratum: Stratum) -> tuple[Run, ...]:

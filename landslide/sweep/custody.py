@@ -23,10 +23,10 @@ from landslide.data.datamodule import TileDataModule
 from landslide.errors import CustodyError, SweepError
 from landslide.report.custody import CustodyReport, report_test
 from landslide.report.labels import ARCHITECTURES
-from landslide.sweep.plan import PARENT, setting_of
+from landslide.sweep.plan import PARENT
 from landslide.sweep.space import ALL
 from landslide.sweep.storage import open_existing
-from landslide.sweep.study import REPEATS, SEARCH, Record, best, record_of
+from landslide.sweep.study import REPEATS, SEARCH, Record, best, best_setting, record_of, setting_of
 from landslide.tracking.looks import (
     RESULT,
     SCORED,
@@ -186,7 +186,10 @@ def _studies(storage: BaseStorage, name: str, parent_id: str) -> list[FrozenStud
 
 def _networks(storage: BaseStorage, search: FrozenStudy, studies: Sequence[FrozenStudy]) -> _Tuned:
     records = _records(storage, search)
-    found = best(records, search.directions[0].name.lower())
+    direction = search.directions[0].name.lower()
+    setting = best_setting(records, direction)
+    seeds = [record for record in records if setting_of(record.params) == setting]
+    found = best(seeds, direction)
     if found is None:
         return _Tuned([], "no trial has finished, so it is not scored")
     (chosen_by,) = _run_ids([found])
@@ -198,11 +201,10 @@ def _networks(storage: BaseStorage, search: FrozenStudy, studies: Sequence[Froze
             if complete:
                 said = f"best by validation; its repeats, {len(complete)} of {len(repeats)} finished"
                 return _Tuned(_run_ids(complete), f"the setting of trial {found.number}, {said}", chosen_by)
-    seeds = [record for record in records if setting_of(record.params) == setting_of(found.params)]
     complete = _complete(seeds)
     said = "best by validation; trained once, as it was chosen"
     if len(seeds) > 1:
-        said = f"the best single training by validation; its seeds, {len(complete)} of {len(seeds)} finished"
+        said = f"the best mean over seeds by validation; its seeds, {len(complete)} of {len(seeds)} finished"
     return _Tuned(_run_ids(complete), f"the setting of trial {found.number}, {said}", chosen_by)
 
 

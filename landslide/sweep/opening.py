@@ -15,6 +15,7 @@ from rich.console import Console
 
 from landslide.config import WORKER, without_credentials
 from landslide.errors import SweepError
+from landslide.report.selection import BUDGET
 from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import (
     IDENTITY,
@@ -182,6 +183,10 @@ def _begin(state: Sweep) -> None:
         require_same_distributions(branch)
         state.branches.append(branch)
     renew_facts(state, state.branches)
+    if state.leads:
+        with answering(state.store):
+            for branch in state.branches:
+                state.store.client.set_tag(state.parent_id, f"{BUDGET}{branch.stratum.name}", branch.budget)
 
 
 def _open_parent(state: Sweep, known: str | None) -> str:

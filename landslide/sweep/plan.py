@@ -25,7 +25,7 @@ from landslide.sweep.parameter import SEED
 from landslide.sweep.rules import read_space
 from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum
-from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points
+from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points, setting_of
 from landslide.sweep.trial import make_pruner
 from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
@@ -79,6 +79,16 @@ class Branch:
         folds = any(parameter.key == run_config.HOLD_OUT for parameter in self.space.parameters)
         return None if folds else self.study.best
 
+    @property
+    def budget(self) -> str:
+        """From how much the best setting of its search is chosen, for people."""
+        tried = self.target
+        if self.space.sampler == "grid":
+            tried = len({repr(sorted(setting_of(point.params).items())) for point in self.study.planned})
+        settings = "1 setting" if tried == 1 else f"{tried} settings"
+        seconds = f"{self.budget_s:.0f} s of training" if self.budget_s is not None else ""
+        return " or ".join(word for word in (settings if tried is not None else "", seconds) if word)
+
     def may_ask(self) -> bool:
         """Whether another trial belongs to it."""
         records = self.study.records
@@ -119,25 +129,23 @@ class Branch:
 
     def keeps_model(self, record: Record) -> bool:
         """Whether a trial's weights stay: of the best setting, whatever its seed, since all of them may be tested."""
-        found = self.study.best
-        return record.finished and found is not None and setting_of(record.params) == setting_of(found.params)
+        return record.finished and setting_of(record.params) == self.study.best_setting()
 
     def keep_the_better(self, number: int) -> None:
-        """Of two settings only the better keeps its weights, at once: a long sweep needs no large disk."""
+        """Of two settings only the better keeps its weights, at once: a long sweep needs no large disk.
+
+        With several seeds a setting is judged by their mean, so it keeps all weights until the last seed is trained.
+        """
         if self.keep_models != "finalists":
             return
-        found = self.study.best
-        for record in (
-            self.study.records if found is not None and found.number == number else [self.study.records[number]]
-        ):
-            if record.finished and (found is None or record.number != found.number):
-                for name in ("checkpoints",) if self.keeps_model(record) else ("model", "checkpoints"):
-                    shutil.rmtree(self.folder / str(record.number) / name, ignore_errors=True)
-
-
-def setting_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a trial but its seed, in which the trainings of one setting differ."""
-    return {key: value for key, value in params.items() if key != SEED}
+        told, best, waiting = self.study.records[number], self.study.best, self.study.settings_open()
+        kept = self.study.best_setting(besides=waiting)
+        for record in self.study.records if SEED in told.params or told is best else [told]:
+            setting = setting_of(record.params)
+            gone = [] if setting == kept or setting in waiting else ["model"]
+            gone += [] if record is best and not gone else ["checkpoints"]
+            for name in gone if record.finished else ():
+                shutil.rmtree(self.folder / str(record.number) / name, ignore_errors=True)
 
 
 @dataclass(frozen=True)

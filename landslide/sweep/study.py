@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from landslide.errors import SweepError
+from landslide.sweep.parameter import SEED
 
 SEARCH, REPEATS = "search", "repeats"
 LAUNCH, OUTCOME, ORIGIN = "launch", "outcome", "origin"
@@ -195,6 +197,20 @@ class StratumStudy:
         """Trials that were asked for and not told."""
         return [self.records[number] for number in sorted(self._open)]
 
+    def best_setting(self, besides: Sequence[Values] = ()) -> Values | None:
+        """The parameters but the seed of the best setting, see :func:`best_setting`; some may be left out."""
+        if self.best is None or SEED not in self.best.params:
+            return None if self.best is None else self.best.params
+        return best_setting(
+            (record for record in self.records if setting_of(record.params) not in besides), self._direction
+        )
+
+    def settings_open(self) -> list[Values]:
+        """Of the settings that are trained with several seeds, those of which one is still to come."""
+        to_come = [record.params for record in self.unfinished()]
+        to_come += [point.params for point in self.planned[len(self.records) :]]
+        return [setting_of(params) for params in to_come if SEED in params]
+
     def ask(self) -> Record:
         """A new trial, with its parameters, in state RUNNING.
 
@@ -350,3 +366,25 @@ def best(records: Iterable[Record], direction: str) -> Record | None:
     complete = [record for record in records if record.state == TrialState.COMPLETE and record.value is not None]
     sign = 1 if direction == "maximize" else -1
     return max(complete, key=lambda record: (sign * (record.value or 0.0), -record.number), default=None)
+
+
+def best_setting(records: Iterable[Record], direction: str) -> Values | None:
+    """The parameters but the seed of the setting with the best mean over its complete trials, the earlier of two.
+
+    None where none is complete. With one seed it is the setting of :func:`best`.
+    """
+    values: dict[str, list[float]] = {}
+    settings: dict[str, Values] = {}
+    for record in records:
+        if record.state == TrialState.COMPLETE and record.value is not None:
+            setting = setting_of(record.params)
+            key = repr(sorted(setting.items()))
+            settings.setdefault(key, setting)
+            values.setdefault(key, []).append(record.value)
+    choose = max if direction == "maximize" else min
+    return settings[choose(values, key=lambda key: fmean(values[key]))] if values else None
+
+
+def setting_of(params: Mapping[str, Any]) -> Values:
+    """The parameters of a trial but its seed, in which the trainings of one setting differ."""
+    return {key: value for key, value in params.items() if key != SEED}

@@ -298,15 +298,21 @@ def find_runs(client: MlflowClient, names: Sequence[str]) -> list[Run]:
     Raises:
         TrackingError: where none or several are meant.
     """
+    found = runs_by_id(client, names)
+    others = [name for name in dict.fromkeys(names) if name not in found]
+    everything = search(client) if others else []
+    found |= {name: _only([run for run in everything if _is_meant(run, name)], name, client) for name in others}
+    return [found[name] for name in names]
+
+
+def runs_by_id(client: MlflowClient, names: Sequence[str]) -> dict[str, Run]:
+    """Runs by their ids; without what is no id, or of no run, or of one that was deleted."""
     ids = [name for name in names if re.fullmatch(r"[0-9a-f]{32}", name)]
     found: dict[str, Run] = {}
     for at in range(0, len(ids), _AT_ONCE):
         asked = ", ".join(f"'{each}'" for each in ids[at : at + _AT_ONCE])
         found |= {run.info.run_id: run for run in search(client, f"attributes.run_id IN ({asked})")}
-    others = [name for name in dict.fromkeys(names) if name not in found]
-    everything = search(client) if others else []
-    found |= {name: _only([run for run in everything if _is_meant(run, name)], name, client) for name in others}
-    return [found[name] for name in names]
+    return found
 
 
 def _only(found: Sequence[Run], name: str, client: MlflowClient) -> Run:

@@ -872,7 +872,7 @@ COMMANDS = [
     row("landslide compare unet-tu-test_resnet", "2 runs are called so; give an id", given=a_name_twice, lines=3),
     row("landslide compare STORED", "is still going", given=sql("UPDATE runs SET status='RUNNING'")),
     row("landslide compare --filter 'f1 is good'", "--filter 'f1 is good': MLflow cannot read it"),
-    row("""landslide compare --filter "params.seed = '7'" """, "none of the 0 runs that it finds is of landslide"),
+    row("""landslide compare --filter "params.seed = '7'" """, "finds no run. What there is to find: landslide ui"),
     row("landslide compare STORED -o letter.txt", "letter.txt", given=a_file("letter.txt")),
     row("landslide compare STORED", "mlruns/mlflow.db: there is none in", "Train first", given=no_store),
     row("landslide compare STORED --uri http://127.0.0.1:CLOSED", *NOT_ANSWERING),

@@ -48,6 +48,18 @@ def test_runs_on_other_tiles_are_refused_with_the_cure(
     assert told.out == ""
 
 
+def test_folds_are_refused_with_the_table_that_is_theirs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    folds = [
+        store.tested(0.8, ground=ground, params={"data.split.hold_out": group})
+        for ground, group in enumerate(("None", "js", "hz"))
+    ]
+    assert compared(store, *folds) == 2
+    told = capsys.readouterr().err
+    assert "They are folds, and those have a table of their own" in told
+    assert "landslide compare --filter \"params.`data.split.hold_out` = 'hz'\"" in told
+    assert "--unpaired" not in told
+
+
 def test_unpaired_compares_them_over_seeds_alone_and_says_so(
     store: Store, other_tiles: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,21 +11,28 @@ from pathlib import Path
 from PIL import Image
 
 from landslide.report import Comparison, compare
+from landslide.report.pairs import columns
 from landslide.report.table import MISSING
 from tests.report.conftest import Store
 
 
 class Tags(HTMLParser):
-    """All start tags with their attributes, and all text."""
+    """All start tags with their attributes, all text, and where each link leads once the page's script has run."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.links: list[str | None] = []
+        self._row: str | None = None
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self._row = dict(attrs).get("data-href")
+        elif tag == "a":
+            self.links.append(dict(attrs).get("href") or self._row)
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -86,15 +93,38 @@ def test_every_number_links_to_its_run_where_a_server_or_landslide_ui_shows_it(
     store: Store, comparison: Comparison, html: str
 ) -> None:
     served = dataclasses.replace(comparison, tracking_uri="https://me:secret@host/mlflow/").html()
-    links = [link.get("href") for link in Tags(served).named("a")]
+    links = Tags(served).links
     assert f"https://host/mlflow/#/experiments/{store.experiment}/runs/{store.children['unet']}" in links
     assert "secret" not in served
-    local = [link.get("href") for link in Tags(html).named("a")]
+    local = Tags(html).links
+    assert None not in local
     address = f"http://127.0.0.1:5000/#/experiments/{store.experiment}/runs/{store.children['unet']}"
     numbers = [column.cells[0].text for column in comparison.columns if column.numeric]
     assert local.count(address) == len(numbers) + 1  # and its name
     assert MISSING not in numbers
     assert "open while landslide ui runs" in Tags(html).text
+
+
+def test_a_mean_links_to_the_comparison_of_its_seeds_and_a_difference_to_that_of_both_strata(store: Store) -> None:
+    # Given: two seeds of two architectures
+    runs = {
+        arch: [store.tested(f1, seed, params={"arch.name": arch}) for seed in range(2)]
+        for arch, f1 in (("unet", 0.8), ("fpn", 0.9))
+    }
+    # When
+    compared = compare(store.client, [*runs["unet"], *runs["fpn"]])
+    links = Tags(compared.html()).links
+
+    # Then
+    def address(*ids: str) -> str:
+        quoted = ",".join(f"%22{each}%22" for each in ids)
+        return f"http://127.0.0.1:5000/#/compare-runs?runs=[{quoted}]&experiments=[%22{store.experiment}%22]"
+
+    numbers = sum(column.cells[0].text != MISSING for column in compared.columns if column.numeric)
+    assert links.count(address(*runs["fpn"])) >= numbers
+    tested = sum(len(columns(question)) - 2 for question in compared.questions)
+    missing = sum(column.cells[0].text == MISSING for question in compared.questions for column in columns(question))
+    assert links.count(address(*runs["fpn"], *runs["unet"])) == tested - missing
 
 
 def test_the_files_are_written_and_figures_are_for_print(comparison: Comparison, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ for (const text of ["Model", "F1", "F1", "Time"]) {
   heading(text).querySelector("button").click();
   told.push(`${text} ${heading(text).getAttribute("aria-sort")} ${names()}`);
 }
+told.push(`without a link ${document.querySelectorAll("td a:not([href])").length}`);
+told.push(`links ${document.querySelectorAll("td a").length > 50}`);
 told.push(`overflow ${document.documentElement.scrollWidth > window.innerWidth}`);
 document.body.append(Object.assign(document.createElement("pre"), {id: "told", textContent: told.join("|")}));
 </script>
@@ -74,6 +76,8 @@ def test_a_click_on_a_heading_sorts_and_the_console_stays_silent(
         "F1 descending PAN>U-Net>FPN",
         "F1 ascending FPN>U-Net>PAN",
         "Time descending FPN>U-Net>PAN",
+        "without a link 0",
+        "links true",
         "overflow false",
     ]
 

@@ -129,8 +129,10 @@ def test_runs_are_found_by_the_beginning_of_an_id_by_name_and_by_a_filter(store:
 def test_a_filter_that_cannot_be_read_or_finds_nothing_is_refused(store: Store) -> None:
     with pytest.raises(ComparisonError, match="MLflow cannot read it"):
         compare(store.client, [], where="f1 is good")
-    with pytest.raises(ComparisonError, match="none of the 0 runs that it finds"):
+    with pytest.raises(ComparisonError, match="finds no run"):
         compare(store.client, [], where="params.seed = 'none'")
+    with pytest.raises(ComparisonError, match="no training of landslide is among them"):
+        compare(store.client, [], where="tags.`landslide.kind` = 'multirun'")
 
 
 def a_sweep(store: Store, name: str, sampler: str = "grid") -> str:
@@ -156,13 +158,32 @@ def test_of_a_sweep_its_repeats_are_compared(store: Store) -> None:
 
 def test_a_seed_of_the_repeats_with_which_the_search_ran_is_told(store: Store) -> None:
     parent = a_sweep(store, "with seeds", "tpe")
-    store.score(0.9, tags=child(parent, 0), params={"seed": "0"})
+    for number, lr in enumerate(("0.001", "0.1")):
+        store.score(0.9 - number, tags=child(parent, number), params={"seed": "0", "optimizer.lr": lr})
     for seed in (0, 1):
         store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"})
     # When
     compared = compare(store.client, ["with seeds"])
     # Then
     assert any("so was seed 0, with which the search ran" in note for note in compared.notes)
+
+
+def test_where_a_search_had_one_setting_its_run_is_a_seed_like_its_repeats(store: Store) -> None:
+    # Given: two architectures, as a reproduction trains them; seed 1 of one of them was trained twice
+    parent = a_sweep(store, "a reproduction", "tpe")
+    first = {}
+    for arch in ("unet", "fpn"):
+        place = child(parent, 0, stratum=arch)
+        first[arch] = store.score(0.8, tags=place, params={"arch.name": arch, "seed": "0"})
+        for seed in (0, 1):
+            again = {"landslide.kind": "repeat", "landslide.trial": str(seed)}
+            store.score(0.7, tags=place | again, params={"arch.name": arch, "seed": str(seed)})
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert [[row.seed for row in stratum.rows] for stratum in compared.strata] == [["0", "1"], ["0", "1"]]
+    assert set(first.values()) < {row.run.id for row in compared.rows}
+    assert not any("selected on these tiles" in note for note in compared.notes)
 
 
 def test_of_a_search_the_best_setting_of_each_stratum_is_compared_and_said_to_be_selected(store: Store) -> None:

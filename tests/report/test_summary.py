@@ -76,6 +76,21 @@ def test_unequal_lengths_are_told(store: Store) -> None:
     assert note.startswith("The runs differ in number of epochs")
 
 
+def test_unequal_budgets_of_sweeps_are_told(store: Store) -> None:
+    # Given: runs of two sweeps that tried 20 and 5 settings, and one by itself
+    runs = [store.score(0.8, params={"arch.name": "fpn"})]
+    for arch, budget in (("unet", "20 settings"), ("pan", "5 settings")):
+        tags = {"landslide.kind": "multirun", f"landslide.budget.{arch}": budget}
+        sweep = store.client.create_run(store.experiment, run_name=budget, tags=tags).info.run_id
+        place = {"mlflow.parentRunId": sweep, "landslide.stratum": arch}
+        runs.append(store.score(0.9, params={"arch.name": arch}, tags=place))
+    # When
+    (note,) = compare(store.client, runs).unfair
+    # Then
+    assert note.startswith("The runs differ in sweep budget: the best of more is better by chance alone.")
+    assert all(told in note for told in ("20 settings (U-Net)", "5 settings (PAN)", "1 setting (FPN)"))
+
+
 def test_uncommitted_changes_are_told(store: Store) -> None:
     (note,) = compare(store.client, [store.score(0.9, tags={"landslide.dirty": "True"})]).unfair
     assert note == "Trained with uncommitted changes, so the commit does not say all: U-Net."

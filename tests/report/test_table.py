@@ -75,6 +75,26 @@ def test_the_best_of_each_column_is_bold(comparison: Comparison) -> None:
     assert best.count("**") == 2 * 8  # five ratios, the last F1, and time and speed, which are equal in all runs
 
 
+def test_on_paper_a_second_table_has_calibration_and_memory(comparison: Comparison) -> None:
+    for text in (comparison.markdown(), comparison.latex()):
+        first, _, second = text.partition("PR area")
+        for heading in ("ECE", "Threshold", "Temperature", "To best epoch (min:s)", "Memory (MB)"):
+            assert heading not in first
+            assert heading in second
+        assert all(arch in second for arch in ORDER)
+        assert "expected calibration error over 16 groups" in second
+    row = comparison.rows[0]
+    line = next(line for line in comparison.markdown().split("PR area")[1].splitlines() if line.startswith("| U-Net"))
+    assert f"{row.numbers['ece']:.4f}" in line
+    assert f"{row.numbers['average_precision']:.4f}" in line
+
+
+def test_where_nothing_of_the_second_table_is_known_there_is_none(store: Store) -> None:
+    compared = compare(store.client, [store.score(0.8)])
+    assert compared.latex().count("tabular") == 2  # begin and end
+    assert "PR area" not in compared.markdown()
+
+
 def test_a_single_run_has_nothing_bold(store: Store) -> None:
     assert "**" not in compare(store.client, [store.score(0.8)]).markdown()
 
@@ -100,8 +120,9 @@ def test_latex_escapes_what_it_would_execute(store: Store) -> None:
 
 def test_each_latex_line_has_as_many_cells_as_the_head(comparison: Comparison) -> None:
     lines = [line for line in comparison.latex().splitlines() if line.endswith(r"\\")]
-    assert len(lines) == 1 + len(ORDER)
-    assert {line.count(" & ") for line in lines} == {13}
+    assert len(lines) == 2 * (1 + len(ORDER))
+    halves = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+    assert [{line.count(" & ") for line in half} for half in halves] == [{13}, {8}]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -415,10 +415,22 @@ def test_a_run_that_failed_is_not_scored(here: Path, capsys: pytest.CaptureFixtu
 
 
 # ------------------------------------------------------------------------------------------------------ what is kept
-def test_every_seed_of_the_best_setting_keeps_its_model_and_no_other_setting_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("seeds_first", "values", "kept"),
+    [
+        (False, (0.7, 0.5, 0.9, 0.6), [2, 3]),
+        (False, (0.7, 0.8, 0.9, 0.4), [0, 1]),  # the best single one is of the other
+        (True, (0.7, 0.9, 0.8, 0.4), [0, 2]),  # which had been the better one by then
+    ],
+)
+def test_every_seed_of_the_best_setting_by_its_mean_keeps_its_model_and_no_other_setting_does(
+    tmp_path: Path, seeds_first: bool, values: tuple[float, ...], kept: list[int]
+) -> None:
     # Given: a grid of two learning rates and two seeds
     lr, seed = FloatDistribution(1e-4, 1.0), IntDistribution(0, 9)
     points = [{"optimizer.lr": rate, "seed": number} for rate in (0.1, 0.2) for number in (0, 1)]
+    if seeds_first:
+        points = [points[at] for at in (0, 2, 1, 3)]
     study = StratumStudy(
         InMemoryStorage(),
         "grid/unet",
@@ -435,16 +447,13 @@ def test_every_seed_of_the_best_setting_keeps_its_model_and_no_other_setting_doe
     branch = Branch(
         **known, study=study, folder=tmp_path, target=4, budget_s=None, keep_models="finalists", pruner="none"
     )
-    # When: the second rate has the best trial first, and a worse one after it
-    for value in (0.7, 0.5, 0.9, 0.6):
+    # When
+    for value in values:
         record = study.ask()
         for name in ("model", "checkpoints"):
             (tmp_path / str(record.number) / name).mkdir(parents=True)
         study.tell(record, TrialState.COMPLETE, [value], {}, {})
         branch.keep_the_better(record.number)
     # Then
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")) == [
-        "2/checkpoints",
-        "2/model",
-        "3/model",
-    ]
+    assert sorted(int(path.parent.name) for path in tmp_path.glob("*/model")) == kept
+    assert len(list(tmp_path.glob("*/checkpoints"))) <= 1
