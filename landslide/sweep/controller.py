@@ -363,11 +363,10 @@ class Controller:
 
     def _stop(self) -> None:
         """Give running trials time to end their runs, then end what is left of them."""
-        self.watch.stopping(len(self._running))
-        for job in self._running.values():
-            job.slot.stop()
+        ending = [future for future, job in self._running.items() if job.slot.stop()]
+        self.watch.stopping(len(ending))
         try:
-            wait(self._running, timeout=GRACE_S)
+            wait(ending, timeout=GRACE_S)
         except KeyboardInterrupt:
             self.watch.tell("Not waiting any longer.")
         for slot in {id(job.slot): job.slot for future, job in self._running.items() if not future.done()}.values():

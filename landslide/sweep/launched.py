@@ -31,6 +31,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -99,6 +100,7 @@ class Launched:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._folder: Path | None = None
+        self._ticket: str | None = None
 
     def submit(self, overrides: Sequence[str], number: int, folder: Path) -> Future[Failure | None]:
         """See :class:`~landslide.sweep.slots.Slot`.
@@ -110,7 +112,7 @@ class Launched:
         ticket = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TICKET).write_text(ticket, encoding="utf-8")
-        self._folder = folder
+        self._folder, self._ticket = folder, ticket
         here = socket.gethostname(), os.getpid()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._task.context,
@@ -123,13 +125,15 @@ class Launched:
         """See :class:`~landslide.sweep.slots.Slot`."""
         if not _is_held(folder / LOCK):
             return None
-        self._folder = folder
+        self._folder, self._ticket = folder, _read(folder / BEGUN)
         return _in_thread(partial(_wait_for_job, folder))
 
-    def stop(self) -> None:
-        """Take the job's ticket away."""
-        if self._folder is not None:
-            (self._folder / TICKET).write_text("", encoding="utf-8")
+    def stop(self) -> bool:
+        """Take the job's ticket away; one that still waits in a queue leaves when it begins, however late that is."""
+        if self._folder is None:
+            return False
+        (self._folder / TICKET).write_text("", encoding="utf-8")
+        return _read(self._folder / BEGUN) == self._ticket
 
     def close(self) -> None:
         """See :meth:`stop`; of joblib's pool, which after a death may never end by itself, kill the processes."""
@@ -216,6 +220,13 @@ def train_launched(
     """
     if (socket.gethostname(), os.getpid()) == controller:
         raise ConfigError("hydra/launcher: runs a trial in the sweep's own process; leave the launcher away for that.")
+    failure = _train_in_turn(cfg, function, ticket)
+    if _is_gone(controller):
+        os._exit(0)  # or this process, of a pool of joblib, would wait for another job for five minutes
+    return failure
+
+
+def _train_in_turn(cfg: DictConfig, function: TaskFunction, ticket: str) -> Failure | None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     with _turn(folder, ticket) as is_ours:
         if not is_ours:
@@ -231,6 +242,12 @@ def train_launched(
         except BaseException as error:  # whatever it is, the controller decides what it means
             return describe(error)
     return None
+
+
+def _is_gone(controller: tuple[str, int]) -> bool:
+    """Whether nobody is left who would be told; of another machine that is not known."""
+    host, process = controller
+    return host == socket.gethostname() and not psutil.pid_exists(process)
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -198,6 +199,27 @@ def test_a_job_in_the_process_of_the_sweep_is_refused(folder: Path) -> None:
     assert task.begun == []
 
 
+def test_a_process_of_a_pool_ends_with_its_job_where_the_controller_is_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(status: int) -> None:
+        assert not launched._is_held(folder / LOCK)
+        raise Ended
+
+    monkeypatch.setattr(os, "_exit", end)
+    gone, task = subprocess.Popen(["true"]), Counting()
+    gone.wait()
+    # When, then
+    with pytest.raises(Ended):
+        begin(task, controller=(socket.gethostname(), gone.pid))
+    assert task.begun == [None]
+    assert begin(task, controller=(socket.gethostname(), os.getppid())) is None
+    assert begin(task, controller=(ELSEWHERE[0], gone.pid)) is None
+
+
 # ---------------------------------------------------------------------------------------------------------- the slot
 class Launcher:
     """As Hydra's, with what happens given."""
@@ -254,12 +276,6 @@ def slot() -> Launched:
     return Launched(Task(None, None, OmegaConf.create()))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
 def test_a_controller_that_starts_again_waits_for_the_job_that_still_trains(folder: Path, slot: Launched) -> None:
     assert slot.adopt(folder) is None
     orphan = FileLock(folder / LOCK, thread_local=False)
@@ -282,6 +298,26 @@ def test_a_job_that_was_waited_for_and_ends_without_a_result_goes_on(folder: Pat
     future = slot.adopt(folder)
     assert future is not None
     orphan.release()
+    with pytest.raises(BrokenExecutor):
+        future.result(timeout=10)
+
+
+def test_only_a_job_that_has_begun_is_waited_for_when_the_sweep_is_interrupted(folder: Path, slot: Launched) -> None:
+    assert not slot.stop()
+    (folder / BEGUN).write_text("of the launch before")
+    slot._folder, slot._ticket = folder, "ours"
+    assert not slot.stop()
+    (folder / BEGUN).write_text("ours")
+    assert slot.stop()
+    assert (folder / TICKET).read_text() == ""
+
+
+def test_a_job_that_outlived_its_controller_is_waited_for_likewise(folder: Path, slot: Launched) -> None:
+    (folder / BEGUN).write_text("of the controller before")
+    with FileLock(folder / LOCK, thread_local=False):
+        future = slot.adopt(folder)
+        assert slot.stop()
+    assert future is not None
     with pytest.raises(BrokenExecutor):
         future.result(timeout=10)
 
