@@ -237,7 +237,7 @@ class Controller:
         before = record.launch
         attempts = before["attempts"] + 1 if before and before["mark"] == mark else 1
         if attempts > self.max_attempts:
-            reason = f"died {self.max_attempts} times without a new checkpoint; out of memory, perhaps"
+            reason = f"died {self.max_attempts} times without a new checkpoint; out of memory, or of a launcher's time"
             self._give_up(branch, record, folder, reason)
             return None
         run_id = before["run_id"] if before else self._make_run(branch, record, found=found)

@@ -6,10 +6,13 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -137,6 +140,49 @@ def test_a_job_whose_ticket_is_taken_away_is_interrupted_once_and_lets_go(folder
     assert held == [True]
     assert not launched._is_held(folder / LOCK)
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_an_interruption_that_python_drops_while_it_collects_garbage_is_sent_again(folder: Path) -> None:
+    def train() -> None:
+        thing = Counting()
+        dropped = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGUSR2), time.sleep(5)))
+        del thing
+        assert dropped() is None
+        time.sleep(20)
+
+    hook, start = sys.unraisablehook, time.monotonic()
+    # When
+    failure = begin(Counting(train))
+    # Then
+    assert failure is not None
+    assert failure.interrupted
+    assert time.monotonic() - start < 4
+    assert sys.unraisablehook == hook
+
+
+def test_a_job_whose_time_is_up_is_interrupted_like_by_ctrl_c_and_its_launcher_hears_the_signal_again(
+    folder: Path,
+) -> None:
+    heard = []
+
+    def train() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            time.sleep(20)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            raise
+
+    before = signal.signal(signal.SIGUSR2, lambda *_: heard.append("launcher"))
+    try:
+        failure = begin(Counting(train))
+        assert failure is not None
+        assert failure.interrupted
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert heard == ["launcher"]
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_a_job_that_a_terminal_has_interrupted_ends_its_run_undisturbed_when_its_ticket_goes_too(folder: Path) -> None:
@@ -320,6 +366,24 @@ def test_a_job_that_outlived_its_controller_is_waited_for_likewise(folder: Path,
     assert future is not None
     with pytest.raises(BrokenExecutor):
         future.result(timeout=10)
+
+
+def test_a_job_whose_death_its_launcher_does_not_see_is_given_up_once_nobody_holds_its_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launched, "SILENT_S", 0.1)
+    silent: Future[Any] = Future()
+    queued = launched._in_thread(partial(launched._answer, silent, folder, "ours"))
+    time.sleep(0.5)
+    assert not queued.done()
+    with FileLock(folder / LOCK, thread_local=False):
+        (folder / BEGUN).write_text("ours")
+        time.sleep(0.5)
+        assert not queued.done()
+    # When, then
+    with pytest.raises(BrokenExecutor, match="its launcher does not say"):
+        queued.result(timeout=10)
+    assert (folder / TICKET).read_text() == ""
 
 
 # -------------------------------------------------------------------------------------------------------- its settings
