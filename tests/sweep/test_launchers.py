@@ -111,3 +111,26 @@ def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
     later = (sweep.folder / EPOCHS).read_text().splitlines()[lines:]
     orphans = trained & {int(line.split()[-1]) for line in later}
     wait_until(lambda: not any(map(is_alive, orphans)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_trial_outlives_the_time_limit_of_its_job(begin: Callable[..., Sweep]) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    require_slurm()
+    sweep = begin(
+        "x=interval(0,1)",
+        "sweep.n_trials=1",
+        "trainer.max_epochs=150",
+        "epoch_s=1",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=3",  # the least that leaves a minute: Slurm may send its signal one too early
+        "hydra.launcher.signal_delay_s=60",
+    )
+    # When
+    assert wait_for(sweep.start(), 800) == 0, sweep.output[-3000:]
+    # Then
+    sweep.kills = 1  # it costs no more
+    sweep.require_whole(1)
+    assert len(trained_by(sweep)) > 1
+    assert "failed" not in sweep.output
