@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check fix ui bench simulate launchers soak
+.PHONY: help train test check fix ui bench simulate slow soak
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,8 +33,8 @@ bench: $(VENV)/.installed  ## a training step through the whole program, against
 simulate: $(VENV)/.installed  ## how often a comparison is wrong, on simulated trainings, into docs/statistics.md; minutes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/comparison_simulation.py --write
 
-launchers: $(VENV)/.installed-dev  ## kill and interrupt sweeps under every Hydra launcher that is installed
-	$(BIN)/python -m pytest -m launchers tests/sweep/test_launchers.py
+slow: $(VENV)/.installed-dev  ## tests of a minute each: launchers whose jobs are killed, databases that are away
+	$(BIN)/python -m pytest -m slow
 
 soak: $(VENV)/.installed-dev  ## kill sweeps a thousand times and see whether anything is lost; an hour
 	$(BIN)/python -m tests.sweep.soak

@@ -237,7 +237,7 @@ class Controller:
         before = record.launch
         attempts = before["attempts"] + 1 if before and before["mark"] == mark else 1
         if attempts > self.max_attempts:
-            reason = f"died {self.max_attempts} times without a new checkpoint; out of memory, perhaps"
+            reason = f"died {self.max_attempts} times without a new checkpoint; out of memory, or of a launcher's time"
             self._give_up(branch, record, folder, reason)
             return None
         run_id = before["run_id"] if before else self._make_run(branch, record, found=found)
@@ -363,11 +363,10 @@ class Controller:
 
     def _stop(self) -> None:
         """Give running trials time to end their runs, then end what is left of them."""
-        self.watch.stopping(len(self._running))
-        for job in self._running.values():
-            job.slot.stop()
+        ending = [future for future, job in self._running.items() if job.slot.stop()]
+        self.watch.stopping(len(ending))
         try:
-            wait(self._running, timeout=GRACE_S)
+            wait(ending, timeout=GRACE_S)
         except KeyboardInterrupt:
             self.watch.tell("Not waiting any longer.")
         for slot in {id(job.slot): job.slot for future, job in self._running.items() if not future.done()}.values():

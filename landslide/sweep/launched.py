@@ -19,11 +19,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -46,6 +48,12 @@ TICKET, BEGUN, LOCK = ".ticket", ".begun", ".job.lock"
 
 LOOK_S = 1
 """Between looks at a ticket, or at a lock."""
+
+SILENT_S = 120
+"""How long a launcher may take to answer once a job has left its folder; network disks show files a minute late."""
+
+INTERRUPTIONS = (signal.SIGINT, signal.SIGUSR2)
+"""The second is what submitit has Slurm send before a job's time is up; the trial then goes on in another job."""
 
 RAY_OF_OUR_OWN = {"include_dashboard": False, "object_store_memory": 78_643_200}
 """The least that Ray takes: trials hand nothing over by its store of objects."""
@@ -99,6 +107,7 @@ class Launched:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._folder: Path | None = None
+        self._ticket: str | None = None
 
     def submit(self, overrides: Sequence[str], number: int, folder: Path) -> Future[Failure | None]:
         """See :class:`~landslide.sweep.slots.Slot`.
@@ -110,26 +119,29 @@ class Launched:
         ticket = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TICKET).write_text(ticket, encoding="utf-8")
-        self._folder = folder
+        self._folder, self._ticket = folder, ticket
         here = socket.gethostname(), os.getpid()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._task.context,
             task_function=partial(train_launched, function=self._task.function, ticket=ticket, controller=here),
             config=self._task.config,
         )
-        return _in_thread(partial(_launch, launcher, list(overrides), number, folder, ticket))
+        launching = _in_thread(partial(_launch, launcher, list(overrides), number, folder, ticket))
+        return _in_thread(partial(_answer, launching, folder, ticket))
 
     def adopt(self, folder: Path) -> Future[Failure | None] | None:
         """See :class:`~landslide.sweep.slots.Slot`."""
         if not _is_held(folder / LOCK):
             return None
-        self._folder = folder
+        self._folder, self._ticket = folder, _read(folder / BEGUN)
         return _in_thread(partial(_wait_for_job, folder))
 
-    def stop(self) -> None:
-        """Take the job's ticket away."""
-        if self._folder is not None:
-            (self._folder / TICKET).write_text("", encoding="utf-8")
+    def stop(self) -> bool:
+        """Take the job's ticket away; one that still waits in a queue leaves when it begins, however late that is."""
+        if self._folder is None:
+            return False
+        (self._folder / TICKET).write_text("", encoding="utf-8")
+        return _read(self._folder / BEGUN) == self._ticket
 
     def close(self) -> None:
         """See :meth:`stop`; of joblib's pool, which after a death may never end by itself, kill the processes."""
@@ -168,6 +180,19 @@ def _launch(launcher: Any, overrides: list[str], number: int, folder: Path, tick
     if failure is not None and failure.interrupted:
         raise BrokenExecutor(failure.reason)
     return failure
+
+
+def _answer(launching: Future[Failure | None], folder: Path, ticket: str) -> Failure | None:
+    """What the launcher answers; one that does not see a death, as submitit without Slurm's accounts, never does."""
+    silent_s = 0.0
+    while silent_s < SILENT_S:
+        if wait([launching], timeout=LOOK_S).done:
+            return launching.result()
+        with suppress(OSError):  # as below
+            ended = _read(folder / BEGUN) == ticket and not _is_held(folder / LOCK)
+            silent_s = silent_s + LOOK_S if ended else 0.0
+    (folder / TICKET).write_text("", encoding="utf-8")
+    raise BrokenExecutor("it has left its folder, and its launcher does not say what it came to")
 
 
 def _wait_for_job(folder: Path) -> None:
@@ -216,6 +241,13 @@ def train_launched(
     """
     if (socket.gethostname(), os.getpid()) == controller:
         raise ConfigError("hydra/launcher: runs a trial in the sweep's own process; leave the launcher away for that.")
+    failure = _train_in_turn(cfg, function, ticket)
+    if _is_gone(controller):
+        os._exit(0)  # or this process, of a pool of joblib, would wait for another job for five minutes
+    return failure
+
+
+def _train_in_turn(cfg: DictConfig, function: TaskFunction, ticket: str) -> Failure | None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     with _turn(folder, ticket) as is_ours:
         if not is_ours:
@@ -226,11 +258,17 @@ def train_launched(
         if checkpoint is not None:
             cfg.ckpt_path = str(checkpoint)
         try:
-            with PrintingTo(folder / OUTPUT), _interrupted_without(ticket, folder):
+            with PrintingTo(folder / OUTPUT), _Interruptible(ticket, folder):
                 function(cfg)
         except BaseException as error:  # whatever it is, the controller decides what it means
             return describe(error)
     return None
+
+
+def _is_gone(controller: tuple[str, int]) -> bool:
+    """Whether nobody is left who would be told; of another machine that is not known."""
+    host, process = controller
+    return host == socket.gethostname() and not psutil.pid_exists(process)
 
 
 @contextmanager
@@ -249,30 +287,49 @@ def _turn(folder: Path, ticket: str) -> Iterator[bool]:
         lock.release()
 
 
-@contextmanager
-def _interrupted_without(ticket: str, folder: Path) -> Iterator[None]:
-    """Ctrl-C for the task when its ticket is gone; only once, for a terminal sends it as well, to all its processes."""
-    over = threading.Event()
+class _Interruptible:
+    """Ctrl-C for the task within: when its ticket is gone, when its time is up, or from a terminal; but only once.
 
-    def look() -> None:
-        while not over.wait(LOOK_S):
+    Raised while Python collects garbage an interruption is dropped, and therefore sent again.
+    """
+
+    def __init__(self, ticket: str, folder: Path) -> None:
+        self._ticket, self._folder = ticket, folder
+        self._due = self._raised = False
+        self._over = threading.Event()
+        self._looking = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+        self._handlers = _handle(dict.fromkeys(INTERRUPTIONS, self._interrupt))
+        self._looking.start()
+
+    def __exit__(self, *_: object) -> None:
+        _handle(dict.fromkeys(INTERRUPTIONS, signal.SIG_IGN))
+        self._over.set()
+        self._looking.join()
+        sys.unraisablehook = self._hook
+        _handle(self._handlers)
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_S):
             with suppress(OSError):  # a disk of the network that is away for a moment
-                if _read(folder / TICKET) != ticket:
+                if not self._raised and (self._due or _read(self._folder / TICKET) != self._ticket):
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                    return
 
-    def interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        over.set()  # the task may hear the signal again from here on, and must end its run undisturbed
+    def _interrupt(self, *_: object) -> None:
+        _handle(dict.fromkeys(INTERRUPTIONS, signal.SIG_IGN))  # the task must end its run undisturbed
+        self._due = self._raised = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        over.set()
-        looking.join()
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    def _dropped(self, unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            self._hook(unraisable)
+            return
+        self._raised = False
+        _handle(dict.fromkeys(INTERRUPTIONS, self._interrupt))
+
+
+def _handle(handlers: Mapping[signal.Signals, Any]) -> dict[signal.Signals, Any]:
+    """Returns the handlers before."""
+    return {number: signal.signal(number, handler or signal.SIG_DFL) for number, handler in handlers.items()}

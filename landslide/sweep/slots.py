@@ -82,8 +82,8 @@ class Slot(Protocol):
     def adopt(self, folder: Path) -> Future[Failure | None] | None:
         """Wait for a job that outlived the controller which started it; None where none trains in that folder."""
 
-    def stop(self) -> None:
-        """Ask the job to end its run, keeping its checkpoint."""
+    def stop(self) -> bool:
+        """Ask the job to end its run, keeping its checkpoint; whether there is one, whose end is worth waiting for."""
 
     def close(self) -> None:
         """End what the slot holds, whether a job runs in it or not."""
@@ -120,8 +120,9 @@ class InProcess:
     def adopt(self, folder: Path) -> None:
         """None has: it was that process."""
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """The signal has reached the job already: it is this process."""
+        return True
 
     def close(self) -> None:
         """Nothing is held."""
@@ -160,11 +161,12 @@ class WarmProcess:
     def adopt(self, folder: Path) -> None:
         """None has for long: its process ends with the controller."""
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """Send what the process takes for Ctrl-C."""
         for process in self._processes():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
+        return True
 
     def close(self) -> None:
         """Kill the process."""

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
-from sqlalchemy import URL, NullPool, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     NoSuchModuleError,
@@ -95,13 +95,15 @@ def is_sqlite(url: str) -> bool:
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Open Optuna's database, making it first where there is none.
+    """Open Optuna's database to write to it, making it first where there is none.
 
     Raises:
-        SweepError: where it cannot be made or reached, or belongs to another program.
+        SweepError: where it cannot be made, reached or written, or belongs to another program.
     """
     with _told_in_a_sentence(url) as parsed, _alone_in_making(parsed):
-        return attach_storage(url)
+        storage = attach_storage(url)
+        _require_writable(parsed)
+        return storage
 
 
 def open_existing(url: str) -> BaseStorage | None:
@@ -111,7 +113,10 @@ def open_existing(url: str) -> BaseStorage | None:
         SweepError: where it cannot be reached, or belongs to another program.
     """
     with _told_in_a_sentence(url) as parsed:
-        return open_storage(url) if _has_studies(parsed) else None
+        if not _has_studies(parsed):
+            return None
+        with _alone_in_making(parsed):
+            return attach_storage(url)
 
 
 @contextmanager
@@ -170,24 +175,37 @@ def _alone_in_making(url: URL) -> Iterator[None]:
             _require_optuna_tables(url)
             yield
         return
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
-    with engine.connect() as connection:
+    with _connect_once(url) as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key("landslide", "make")})
         yield
+
+
+def _require_writable(url: URL) -> None:
+    """Ask SQLite before anything is written elsewhere; a transaction that is not committed tells of no right to."""
+    if url.drivername == "sqlite":
+        with _connect_once(url) as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+
+
+def _connect_once(url: URL) -> Connection:
+    arguments = {"timeout": LOCK_S} if url.drivername == "sqlite" else {"connect_timeout": 10}
+    return create_engine(url, poolclass=NullPool, connect_args=arguments).connect()
 
 
 def _has_studies(url: URL) -> bool:
     if url.drivername == "sqlite" and not Path(url.database or "").is_file():
         return False
     _require_optuna_tables(url)
-    with create_engine(url, poolclass=NullPool).connect() as connection:
+    with _connect_once(url) as connection:
         return inspect(connection).has_table("studies")
 
 
 def _require_optuna_tables(url: URL) -> None:
     if url.drivername == "sqlite" and not Path(url.database or "").is_file():
         return
-    with create_engine(url, poolclass=NullPool).connect() as connection:
+    with _connect_once(url) as connection:
         tables = inspect(connection).get_table_names()
     if url.drivername == "sqlite" and tables and "studies" not in tables:  # a PostgreSQL database may hold several
         raise RuntimeError(f"this database belongs to another program (its tables: {', '.join(tables[:3])}, ...).")

@@ -147,7 +147,7 @@ class StratumStudy:
         self._patiently = patiently
         self.uncertain = False
         """A new trial may be in the database or not, since the write was cut off; :meth:`refresh` looks."""
-        self._study_id, self.facts = _open_study(storage, name, directions, facts)
+        self._study_id, self.facts = patiently(lambda: _open_study(storage, name, directions, facts))
         self._empty = partial(
             optuna.create_study,
             study_name=name,

@@ -79,12 +79,13 @@ class Watch:
     def table(self) -> Table:
         """How far each stratum is."""
         table = Table(title=self._left(), title_justify="left", box=None)
-        for name in ("", "finished", "running", "pruned", "failed", "best"):
-            table.add_column(name, justify="left" if not name else "right")
+        table.add_column(overflow="fold")  # names that differ in their ends alone must be told apart
+        for name in ("finished", "running", "pruned", "failed", "best"):
+            table.add_column(name, justify="right", no_wrap=True)
         for branch in self.branches:
             records = branch.study.records
             failed = sum(bool(record.outcome.get("failed")) for record in records)
-            pruned = sum(record.state == TrialState.PRUNED for record in records)
+            pruned = sum(record.state == TrialState.PRUNED and not record.outcome.get("failed") for record in records)
             found = branch.shown_best
             table.add_row(
                 escape(branch.title),

@@ -35,6 +35,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from landslide.data.synthetic import synthesize
+from landslide.sweep import storage
 from landslide.training.checkpoint import open_checkpoint
 from tests.cli.typed import ROOT, as_an_ordinary_user, make_databases, no_file_above, run_typed
 
@@ -205,6 +206,22 @@ def sweeps_database(content: str) -> Spoil:
             shutil.copy(database(folder), place)
 
     return other_sweeps_database
+
+
+def own_sweeps_database(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "mlruns" / "sweeps.db")
+    connection.execute("CREATE TABLE studies (study_id INTEGER)")
+    connection.close()
+
+
+def with_sweeps_database_locked() -> None:
+    """By a connection that ends with the process, and is as good as another program."""
+    storage.LOCK_S = 0.2
+    held.append(sqlite3.connect("mlruns/sweeps.db", isolation_level=None))
+    held[0].execute("BEGIN EXCLUSIVE")
+
+
+held: list[sqlite3.Connection] = []
 
 
 def no_store(folder: Path) -> None:
@@ -841,6 +858,12 @@ MULTIRUN = [
         "readonly database",
         given=read_only_mlruns,
         before=as_an_ordinary_user,
+    ),
+    row(
+        "train.py -m seed=0,1",
+        "sweeps.db: is locked by another program for more than 0.2 s. End that program, or name another database.",
+        given=own_sweeps_database,
+        before=with_sweeps_database_locked,
     ),
     row("train.py -m hydra.sweep.dir=letter.txt/out", "letter.txt", given=a_file("letter.txt")),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import psutil
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -67,6 +69,19 @@ class Postgres:
 
     def stop(self) -> None:
         self._as_postgres("pg_ctl", "-D", f"{self.folder}/data", "-m", "fast", "-w", "stop")
+
+    def freeze(self) -> None:
+        """It keeps its connections, and answers nothing."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: int) -> None:
+        first = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        first.send_signal(number)  # before the others, so that it starts no more of them
+        for process in first.children():
+            process.send_signal(number)
 
     def database(self) -> str:
         """The address of a new one."""

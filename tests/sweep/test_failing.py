@@ -6,7 +6,9 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,6 +22,10 @@ from tests.sweep.harness import EPOCHS, Sweep, wait_for, wait_until
 Begin = Callable[..., Sweep]
 
 SEARCH = ("x=interval(0,1)", "sweep.n_trials=6", "sweep.name=search")
+HALF_A_MINUTE = ("trainer.max_epochs=60", "epoch_s=0.5")
+
+MINUTE_S = 65
+"""Longer than a sweep waits for SQLite in one go."""
 
 
 def attempts(sweep: Sweep) -> list[int]:
@@ -34,6 +40,18 @@ def epochs_begun(sweep: Sweep, count: int) -> Callable[[], bool]:
 def processes(sweep: Sweep) -> set[str]:
     """That have trained."""
     return {line.split()[-1] for line in (sweep.folder / EPOCHS).read_text().splitlines()}
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """By another program, against whoever would write."""
+    other = sqlite3.connect(database, isolation_level=None, timeout=30)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
 
 
 # ------------------------------------------------------------------------------------------------------- interruptions
@@ -267,14 +285,55 @@ def test_a_locked_sqlite_database_ends_no_training(begin: Begin) -> None:
     controller = sweep.start()
     wait_until(epochs_begun(sweep, 2))
     # When
-    other = sqlite3.connect(sweep.folder / "mlruns" / "sweeps.db", isolation_level=None, timeout=30)
-    other.execute("BEGIN EXCLUSIVE")
-    time.sleep(3)
-    other.execute("ROLLBACK")
-    other.close()
+    with locked(sweep.folder / "mlruns" / "sweeps.db"):
+        time.sleep(3)
     # Then
     assert wait_for(controller) == 0
     sweep.require_whole(6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("leave", "come_back"), [("stop", "start"), ("freeze", "thaw")])
+def test_a_server_that_is_away_for_a_whole_minute_ends_no_training(
+    begin: Begin, postgres: Postgres, leave: str, come_back: str
+) -> None:
+    asked = ("x=interval(0,1)", "sweep.n_trials=5", "sweep.name=search", "sweep.slots=2")
+    sweep = begin(*asked, *HALF_A_MINUTE, storage=postgres.database())
+    controller = sweep.start()
+    wait_until(epochs_begun(sweep, 1))
+    worker = sweep.start("sweep.role=worker", "sweep.slots=1")
+    wait_until(lambda: len(processes(sweep)) == 3)
+    # When
+    getattr(postgres, leave)()
+    time.sleep(MINUTE_S)
+    came_to = sweep.epochs()
+    getattr(postgres, come_back)()
+    # Then
+    assert [wait_for(process, 300) for process in (controller, worker)] == [0, 0], sweep.output
+    sweep.require_whole(5)
+    assert max(sweep.epochs().values()) == 1
+    assert attempts(sweep) == [1] * 5
+    assert "Traceback" not in sweep.output
+    if leave == "stop":  # one that is frozen holds up whoever has asked it before
+        assert len(came_to) == 3 * 60, "what trained came to its end meanwhile"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sqlite_database_that_is_locked_for_longer_than_anybody_waits_ends_no_training(begin: Begin) -> None:
+    sweep = begin(*SEARCH, "epoch_s=0.1", "sweep.slots=2")
+    controller = sweep.start()
+    wait_until(epochs_begun(sweep, 2))
+    # When
+    with locked(sweep.folder / "mlruns" / "sweeps.db"):
+        time.sleep(MINUTE_S)
+    # Then
+    assert wait_for(controller) == 0, sweep.output
+    sweep.require_whole(6)
+    assert max(sweep.epochs().values()) == 1
+    assert attempts(sweep) == [1] * 6
+    assert "Traceback" not in sweep.output
 
 
 @pytest.mark.parametrize(

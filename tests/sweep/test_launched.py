@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+import weakref
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,6 +142,49 @@ def test_a_job_whose_ticket_is_taken_away_is_interrupted_once_and_lets_go(folder
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_an_interruption_that_python_drops_while_it_collects_garbage_is_sent_again(folder: Path) -> None:
+    def train() -> None:
+        thing = Counting()
+        dropped = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGUSR2), time.sleep(5)))
+        del thing
+        assert dropped() is None
+        time.sleep(20)
+
+    hook, start = sys.unraisablehook, time.monotonic()
+    # When
+    failure = begin(Counting(train))
+    # Then
+    assert failure is not None
+    assert failure.interrupted
+    assert time.monotonic() - start < 4
+    assert sys.unraisablehook == hook
+
+
+def test_a_job_whose_time_is_up_is_interrupted_like_by_ctrl_c_and_its_launcher_hears_the_signal_again(
+    folder: Path,
+) -> None:
+    heard = []
+
+    def train() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            time.sleep(20)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            raise
+
+    before = signal.signal(signal.SIGUSR2, lambda *_: heard.append("launcher"))
+    try:
+        failure = begin(Counting(train))
+        assert failure is not None
+        assert failure.interrupted
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert heard == ["launcher"]
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
 def test_a_job_that_a_terminal_has_interrupted_ends_its_run_undisturbed_when_its_ticket_goes_too(folder: Path) -> None:
     ended = []
 
@@ -198,6 +245,27 @@ def test_a_job_in_the_process_of_the_sweep_is_refused(folder: Path) -> None:
     assert task.begun == []
 
 
+def test_a_process_of_a_pool_ends_with_its_job_where_the_controller_is_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(status: int) -> None:
+        assert not launched._is_held(folder / LOCK)
+        raise Ended
+
+    monkeypatch.setattr(os, "_exit", end)
+    gone, task = subprocess.Popen(["true"]), Counting()
+    gone.wait()
+    # When, then
+    with pytest.raises(Ended):
+        begin(task, controller=(socket.gethostname(), gone.pid))
+    assert task.begun == [None]
+    assert begin(task, controller=(socket.gethostname(), os.getppid())) is None
+    assert begin(task, controller=(ELSEWHERE[0], gone.pid)) is None
+
+
 # ---------------------------------------------------------------------------------------------------------- the slot
 class Launcher:
     """As Hydra's, with what happens given."""
@@ -254,12 +322,6 @@ def slot() -> Launched:
     return Launched(Task(None, None, OmegaConf.create()))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
 def test_a_controller_that_starts_again_waits_for_the_job_that_still_trains(folder: Path, slot: Launched) -> None:
     assert slot.adopt(folder) is None
     orphan = FileLock(folder / LOCK, thread_local=False)
@@ -284,6 +346,44 @@ def test_a_job_that_was_waited_for_and_ends_without_a_result_goes_on(folder: Pat
     orphan.release()
     with pytest.raises(BrokenExecutor):
         future.result(timeout=10)
+
+
+def test_only_a_job_that_has_begun_is_waited_for_when_the_sweep_is_interrupted(folder: Path, slot: Launched) -> None:
+    assert not slot.stop()
+    (folder / BEGUN).write_text("of the launch before")
+    slot._folder, slot._ticket = folder, "ours"
+    assert not slot.stop()
+    (folder / BEGUN).write_text("ours")
+    assert slot.stop()
+    assert (folder / TICKET).read_text() == ""
+
+
+def test_a_job_that_outlived_its_controller_is_waited_for_likewise(folder: Path, slot: Launched) -> None:
+    (folder / BEGUN).write_text("of the controller before")
+    with FileLock(folder / LOCK, thread_local=False):
+        future = slot.adopt(folder)
+        assert slot.stop()
+    assert future is not None
+    with pytest.raises(BrokenExecutor):
+        future.result(timeout=10)
+
+
+def test_a_job_whose_death_its_launcher_does_not_see_is_given_up_once_nobody_holds_its_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launched, "SILENT_S", 0.1)
+    silent: Future[Any] = Future()
+    queued = launched._in_thread(partial(launched._answer, silent, folder, "ours"))
+    time.sleep(0.5)
+    assert not queued.done()
+    with FileLock(folder / LOCK, thread_local=False):
+        (folder / BEGUN).write_text("ours")
+        time.sleep(0.5)
+        assert not queued.done()
+    # When, then
+    with pytest.raises(BrokenExecutor, match="its launcher does not say"):
+        queued.result(timeout=10)
+    assert (folder / TICKET).read_text() == ""
 
 
 # -------------------------------------------------------------------------------------------------------- its settings

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.sweep.harness import EPOCHS, Sweep, wait_for, wait_until
@@ -21,19 +26,51 @@ def trained_by(sweep: Sweep) -> list[int]:
     return list(dict.fromkeys(int(line.split()[-1]) for line in lines))
 
 
+def is_alive(process: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def require_slurm() -> None:
+    if shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed")
+    nodes = subprocess.run(["scontrol", "show", "node", "--oneliner"], capture_output=True, text=True, check=False)
+    if nodes.returncode != 0:
+        pytest.skip(f"Slurm does not answer: {nodes.stderr.strip()}")
+    if any(f"NodeHostName={socket.gethostname()} " not in node for node in nodes.stdout.splitlines()):
+        pytest.skip("Slurm has other machines than this one, which do not see the folder of a test")
+
+
+def kill_job_of_slurm(sweep: Sweep) -> None:
+    """One that trains: its step gets the signal, not the script around it."""
+    mine = [folder.name for folder in (sweep.base().parent / ".submitit").iterdir()]
+    listed = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
+    job = next(job for job in listed.stdout.split() if job in mine)
+    subprocess.run(["scancel", "--signal=KILL", job], check=True)
+
+
+def kill_process(sweep: Sweep) -> None:
+    os.kill(trained_by(sweep)[0], signal.SIGKILL)
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("launcher", "package"),
     [
         ("joblib", "hydra_joblib_launcher"),
-        pytest.param("submitit_local", "hydra_submitit_launcher", marks=pytest.mark.launchers),
-        pytest.param("ray", "hydra_ray_launcher", marks=pytest.mark.launchers),
+        pytest.param("submitit_local", "hydra_submitit_launcher", marks=pytest.mark.slow),
+        pytest.param("submitit_slurm", "hydra_submitit_launcher", marks=pytest.mark.slow),
+        pytest.param("ray", "hydra_ray_launcher", marks=pytest.mark.slow),
     ],
 )
 def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
     begin: Callable[..., Sweep], launcher: str, package: str
 ) -> None:
     pytest.importorskip(f"hydra_plugins.{package}")
+    slurm = launcher == "submitit_slurm"
+    if slurm:
+        require_slurm()
     sweep = begin(
         "x=interval(0,1)",
         "sweep.sampler=random",
@@ -47,7 +84,7 @@ def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
     # When: a job is killed, then the sweep interrupted
     controller = sweep.start()
     wait_until(lambda: bool(trained_by(sweep)), LONGEST_S)
-    os.kill(trained_by(sweep)[0], signal.SIGKILL)
+    (kill_job_of_slurm if slurm else kill_process)(sweep)
     sweep.kills += SLOTS  # joblib's processes die together
     before = len(sweep.epochs())
     wait_until(lambda: len(sweep.epochs()) > before, LONGEST_S)
@@ -62,9 +99,38 @@ def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
     controller, before = sweep.start(), len(sweep.epochs())
     wait_until(lambda: len(sweep.epochs()) > before, LONGEST_S)
     sweep.kill(controller)
+    lines = len((sweep.folder / EPOCHS).read_text().splitlines())
+    trained = set(trained_by(sweep))
     # Then
     assert wait_for(sweep.start(), LONGEST_S) == 0, sweep.output[-3000:]
     sweep.require_whole(TRIALS, slots=SLOTS)
     assert os.getpid() not in trained_by(sweep)
     assert "Traceback" not in sweep.output
     assert list(Path(sweep.base()).glob("all/*/output.txt"))
+    # and the processes that outlived the controller have ended with their jobs
+    later = (sweep.folder / EPOCHS).read_text().splitlines()[lines:]
+    orphans = trained & {int(line.split()[-1]) for line in later}
+    wait_until(lambda: not any(map(is_alive, orphans)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_trial_outlives_the_time_limit_of_its_job(begin: Callable[..., Sweep]) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    require_slurm()
+    sweep = begin(
+        "x=interval(0,1)",
+        "sweep.n_trials=1",
+        "trainer.max_epochs=150",
+        "epoch_s=1",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=3",  # the least that leaves a minute: Slurm may send its signal one too early
+        "hydra.launcher.signal_delay_s=60",
+    )
+    # When
+    assert wait_for(sweep.start(), 800) == 0, sweep.output[-3000:]
+    # Then
+    sweep.kills = 1  # it costs no more
+    sweep.require_whole(1)
+    assert len(trained_by(sweep)) > 1
+    assert "failed" not in sweep.output

@@ -1,0 +1,28 @@
+"""What a controller does that needs no sweep to be seen."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from unittest.mock import Mock
+
+from landslide.sweep.controller import Controller, Job
+
+
+def test_an_interruption_waits_for_no_job_that_has_not_begun_and_pauses_its_trial(tmp_path: Path) -> None:
+    # Given: a job in a queue, which may be hours long
+    controller = Controller(Mock(), "parent", "tiny", Mock(), [], Mock(), shared=False, max_attempts=3)
+    controller.store.client.get_run.return_value.info.status = "RUNNING"
+    slot, branch, record = Mock(), Mock(), Mock(launch={"run_id": "run", "attempts": 1, "mark": None})
+    slot.stop.return_value = False
+    controller._running[Future()] = Job(branch, record, tmp_path, "run", slot)
+    start = time.monotonic()
+    # When
+    controller._stop()
+    # Then
+    assert time.monotonic() - start < 5
+    slot.close.assert_called_once()
+    branch.study.launched.assert_called_once_with(record, {"run_id": "run", "attempts": 0, "mark": None})
+    controller.store.client.set_terminated.assert_called_once_with("run", "KILLED")
+    assert controller._running == {}
