@@ -17,6 +17,7 @@ from landslide.config import WORKER, without_credentials
 from landslide.errors import SweepError
 from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import (
+    ASKED,
     IDENTITY,
     PARENT,
     Branch,
@@ -162,6 +163,7 @@ def _begin(state: Sweep) -> None:
     state.facts = {
         PARENT: _open_parent(state, begun[0] if begun else None),
         "sweep": state.name,
+        ASKED: state.request.name,
         "objective": {"metric": state.cfg.objective.metric, "direction": state.cfg.objective.direction},
         "against": list(state.settings.against),
         "settings": {"sampler": state.space.sampler, "pruner": state.settings.pruner},

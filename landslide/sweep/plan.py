@@ -30,7 +30,8 @@ from landslide.sweep.trial import make_pruner
 from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
 
-IDENTITY, PARENT = "identity", "parent_id"
+IDENTITY, PARENT, ASKED = "identity", "parent_id", "asked_name"
+"""What each study of a sweep remembers: of what it is made, its MLflow run, and the name without a number."""
 
 CHECKED_POINTS = 200
 """A grid of no more points is composed and checked point by point, a larger one value by value."""
