@@ -18,6 +18,7 @@ from landslide.errors import SweepError
 from landslide.report.selection import BUDGET
 from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import (
+    ASKED,
     IDENTITY,
     PARENT,
     Branch,
@@ -163,6 +164,7 @@ def _begin(state: Sweep) -> None:
     state.facts = {
         PARENT: _open_parent(state, begun[0] if begun else None),
         "sweep": state.name,
+        ASKED: state.request.name,
         "objective": {"metric": state.cfg.objective.metric, "direction": state.cfg.objective.direction},
         "against": list(state.settings.against),
         "settings": {"sampler": state.space.sampler, "pruner": state.settings.pruner},

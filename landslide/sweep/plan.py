@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import IntDistribution
@@ -30,7 +31,8 @@ from landslide.sweep.trial import make_pruner
 from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
 
-IDENTITY, PARENT = "identity", "parent_id"
+IDENTITY, PARENT, ASKED = "identity", "parent_id", "asked_name"
+"""What each study of a sweep remembers: of what it is made, its MLflow run, and the name without a number."""
 
 CHECKED_POINTS = 200
 """A grid of no more points is composed and checked point by point, a larger one value by value."""
@@ -336,18 +338,7 @@ def search_branch(
         SweepError: where the database holds a study of this name with other distributions.
     """
     suggest = partial(space.suggest, stratum=stratum)
-    target = space.n_trials if settings.n_trials is not None or settings.timeout_s is None else None
-    if space.sampler == "grid":
-        known = space.known_points(cfg)
-        origin = {str(values): name for name, values in reversed(known)}
-        points = space.points(stratum)[: space.n_trials]
-        planned = [_point(space, origin.get(str(values), "grid"), values) for values in points]
-        target = len(planned)
-    elif space.sampler == "qmc":
-        target = target or space.n_trials
-        planned = qmc_points(suggest, cfg.seed, target)
-    else:
-        planned = [_point(space, origin, values) for origin, values in space.known_points(cfg)]
+    planned, target = _planned(space, stratum, cfg, settings, suggest)
     adaptive = space.sampler not in ("grid", "qmc")
     study = StratumStudy(
         storage,
@@ -381,14 +372,34 @@ def search_branch(
     )
 
 
+def _planned(
+    space: Space,
+    stratum: Stratum,
+    cfg: DictConfig,
+    settings: DictConfig,
+    suggest: Callable[[optuna.Trial], dict[str, Any]],
+) -> tuple[list[Point], int | None]:
+    """The trials whose parameters are known beforehand, and how many there will be in all; None as many as fit."""
+    if space.sampler == "grid":
+        origin = {str(values): name for name, values in reversed(space.known_points(cfg))}
+        points = space.points(stratum)[: space.n_trials]
+        return [_point(space, origin.get(str(values), "grid"), values) for values in points], len(points)
+    if space.sampler == "qmc":
+        return qmc_points(suggest, cfg.seed, space.n_trials), space.n_trials
+    limited = settings.n_trials is not None or settings.timeout_s is None
+    known = [_point(space, origin, values) for origin, values in space.known_points(cfg)]
+    return known, space.n_trials if limited else None
+
+
 def repeats_branch(
     storage: BaseStorage, search: Branch, cfg: DictConfig, repeats: int, facts: Mapping[str, Any], patiently: Patiently
 ) -> Branch | None:
     """The best setting of a stratum, trained anew with the seeds that follow the search's; None where there is none.
 
-    Seeds that were listed are taken as they are, the search's own among them.
+    Seeds that were listed are taken as they are, the search's own among them. Where there is one setting alone, it is
+    the best one also where its training failed: with other seeds it may not.
     """
-    found = search.study.best
+    found = search.study.best or (None if search.space.parameters else search.study.records[0])
     seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
     if found is None:
         return None

@@ -142,8 +142,8 @@ def _stratum(
     name = branch.stratum.name
     studies = [study for study in (before.studies if before else ()) if study.stratum == name]
     search = next((study for study in studies if study.kind == SEARCH), None)
-    best = search.best.number if search and search.best else None
-    repeats = [study for study in studies if study.kind == REPEATS and study.of_trial == best]
+    of_trial = search.to_repeat.number if search and search.to_repeat else None
+    repeats = [study for study in studies if study.kind == REPEATS and study.of_trial == of_trial]
     planned = branch.study.planned if branch.target is None else branch.study.planned[: branch.target]
     origins = Counter(point.origin for point in planned)
     if branch.target is not None and branch.target > len(planned):

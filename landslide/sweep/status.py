@@ -88,6 +88,12 @@ class StudyStatus:
         return sum(trial.state in states for trial in self.trials)
 
     @property
+    def to_repeat(self) -> TrialStatus | None:
+        """Whose setting is trained anew: the best trial's; where nothing varies the only one's, also if it failed."""
+        only = self.trials[0] if self.trials and not self.trials[0].label else None
+        return self.best or only
+
+    @property
     def over(self) -> bool:
         """Nothing is left to ask for, nor to go on with."""
         spent = self.budget_s is not None and self.seconds >= self.budget_s
@@ -187,7 +193,7 @@ def _over(studies: Sequence[StudyStatus]) -> bool:
     repeated = {(study.stratum, study.of_trial) for study in studies if study.kind == REPEATS}
     searches = [study for study in studies if study.kind == SEARCH]
     return all(study.over for study in studies) and not any(
-        study.settings.get("repeats") and study.best and (study.stratum, study.best.number) not in repeated
+        study.settings.get("repeats") and study.to_repeat and (study.stratum, study.to_repeat.number) not in repeated
         for study in searches
     )
 

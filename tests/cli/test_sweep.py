@@ -187,6 +187,15 @@ def test_a_sweep_is_finished_once_every_stratum_is_and_the_best_settings_are_rep
     assert [study.title for study in sweep.studies] == ["unet", "unet, repeats of 1"]
 
 
+def test_a_setting_that_stands_alone_is_to_be_repeated_though_it_failed(here: Path) -> None:
+    study = begin(here, settings={"sampler": "grid", "n_trials": 1, "timeout_s": None, "repeats": 1})
+    study.planned = [Point("grid", {}, {})]
+    tell(study, None, **OUT_OF_MEMORY)
+    (sweep,) = read_sweeps(url(here))
+    assert sweep.studies[0].over
+    assert sweep.state == "interrupted"
+
+
 def test_a_budget_of_seconds_shows_the_share_that_is_spent(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = begin(here, settings={"sampler": "tpe", "n_trials": None, "timeout_s": 200.0})
     tell(study, 0.5, seconds=50)

@@ -15,6 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from landslide.sweep.status import FINISHED, read_sweeps
 from landslide.sweep.study import StratumStudy
 from tests.sweep.conftest import Postgres
 from tests.sweep.harness import EPOCHS, Sweep, wait_for, wait_until
@@ -204,6 +205,23 @@ def test_more_repeats_go_on(begin: Begin) -> None:
         (2, "COMPLETE"),
         (3, "COMPLETE"),
     ]
+
+
+def test_a_setting_that_stands_alone_is_repeated_though_its_first_seed_failed(begin: Begin) -> None:
+    sweep = begin("kind=unlucky", "sweep.repeats=2", "sweep.name=alone")
+    # When
+    status = sweep.run()
+    # Then: the first one is told as failed, the others have trained
+    assert status == 1, sweep.output
+    trained = sweep.studies()
+    assert [trial.state.name for trial in trained["all"]] == ["PRUNED"]
+    repeats = trained["all/repeats-of-0"]
+    assert [(trial.params["seed"], trial.state.name) for trial in repeats] == [(1, "COMPLETE"), (2, "COMPLETE")]
+    (found,) = read_sweeps(sweep.url)
+    assert found.state == FINISHED
+    computed = sweep.epochs()
+    assert sweep.run() == 1
+    assert sweep.epochs() == computed
 
 
 def test_a_result_that_is_damaged_pauses_the_sweep_with_the_cure(begin: Begin) -> None:

@@ -50,8 +50,9 @@ class Tiny:
     x: float = 0.5
     y: float = 0.5
     kind: str = "good"
-    """What happens to the trial in its second epoch: crash, nan, memory; stubborn is killed in its first, before any
-    checkpoint, and further in each after the first, once. Of any other kind nothing does."""
+    """What happens to the trial in its second epoch: crash, nan, memory, unlucky (nan with seed 0 alone); stubborn is
+    killed in its first, before any checkpoint, and further in each after the first, once. Of any other kind nothing
+    does."""
     epoch_s: float = 0.002
     noisy: bool = False
     """Print a line an epoch."""
@@ -138,6 +139,8 @@ def fail(cfg: DictConfig, epoch: int, *, went_on: bool) -> None:
             raise RuntimeError("a mistake in epoch 2")
         case "nan":
             raise TrainingDiverged("train/loss is nan in epoch 2.")
+        case "unlucky" if cfg.seed == 0:
+            raise TrainingDiverged("train/loss is nan in epoch 2, with this seed.")
         case "memory":
             raise OutOfMemoryError("tried to allocate 2 GiB")
 
