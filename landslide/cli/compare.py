@@ -75,7 +75,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         comparison = with_searches(comparison, _searches(sweeps, store.uri, console))
     comparison.terminal(console)
     if arguments.output:
-        for path in comparison.write(arguments.output):
+        for path in comparison.write_by_two(arguments.output):
             console.print(str(path), soft_wrap=True)
     return 0
 

@@ -16,6 +16,7 @@ atlas.py       which tiles are hard; sheet.py those that are drawn
 details.py     all of these, from what runs stored
 page.py        the HTML page, from page.html.j2
 comparison.py  all of it for a selection
+beside.py      a second process that draws
 paper.py       what Oak et al. 2024 print; reproduction.py sets it beside ours, from reproduction_*.py
 sweep.py       the same for a sweep, from its Optuna studies; sweep_*.py are its parts
 folds.py       of a sweep that holds one group after the other out

@@ -14,8 +14,9 @@ from rich.console import Console
 from landslide.config import HOLD_OUT
 from landslide.errors import ComparisonError
 from landslide.report import page, pairs, summary, table
+from landslide.report.beside import done_beside
 from landslide.report.details import Details, read_details
-from landslide.report.figures import Series, to_png
+from landslide.report.figures import Series, lay_out, to_png
 from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
 from landslide.report.runs import Artifacts, Objective, read_artifacts, read_histories
@@ -222,9 +223,21 @@ class Comparison:
         Returns:
             The files written.
         """
-        files = {name: text.encode() for name, text in self.texts().items()}
-        files |= {f"figures/{picture.name}.png": to_png(picture.figure) for picture in self.pictures}
-        return write_files(folder, files)
+        return [*self._write_texts(folder), *self._write_figures(folder)]
+
+    def write_by_two(self, folder: Path) -> list[Path]:
+        """The same by two processes: one draws the figures for paper while the other makes the page."""
+        for picture in self.pictures:
+            lay_out(picture.figure)  # once for both
+        with done_beside(lambda: self._write_figures(folder)):
+            texts = self._write_texts(folder)
+        return [*texts, *(folder / _figure_file(picture) for picture in self.pictures)]
+
+    def _write_texts(self, folder: Path) -> list[Path]:
+        return write_files(folder, {name: text.encode() for name, text in self.texts().items()})
+
+    def _write_figures(self, folder: Path) -> list[Path]:
+        return write_files(folder, {_figure_file(picture): to_png(picture.figure) for picture in self.pictures})
 
     def texts(self) -> dict[str, str]:
         """By name, every file but the figures."""
@@ -237,6 +250,10 @@ class Comparison:
             "differences.csv": pairs.to_rows(self.questions),
             **self.details.files,
         }
+
+
+def _figure_file(picture: Picture) -> str:
+    return f"figures/{picture.name}.png"
 
 
 def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Picture]]) -> Comparison:

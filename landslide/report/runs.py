@@ -16,10 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from landslide.errors import ComparisonError
@@ -190,16 +189,12 @@ def read_artifacts(client: MlflowClient, run: Run) -> Artifacts:
 @contextmanager
 def artifact_file(client: MlflowClient, run: Run, path: str) -> Iterator[Path | None]:
     """An artifact as a file: where it lies if that is on this machine, else a copy for as long as it is needed."""
-    repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
     if is_local_uri(run.artifact_uri, is_tracking_or_registry_uri=False):
-        try:
-            found = repository.download_artifacts(path)
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                raise
-            found = None
-        yield None if found is None else Path(found)
-    elif path not in {item.path for item in repository.list_artifacts(path.rpartition("/")[0] or None)}:
+        found = Path(local_file_uri_to_path(run.artifact_uri)) / path
+        yield found if found.is_file() else None
+        return
+    repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
+    if path not in {item.path for item in repository.list_artifacts(path.rpartition("/")[0] or None)}:
         yield None
     else:
         with TemporaryDirectory() as scratch:

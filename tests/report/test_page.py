@@ -143,6 +143,16 @@ def test_the_files_are_written_and_figures_are_for_print(comparison: Comparison,
     assert (tmp_path / "new/folder/comparison.md").read_text(encoding="utf-8") == comparison.markdown()
 
 
+def test_two_processes_write_what_one_does(comparison: Comparison, tmp_path: Path) -> None:
+    # When
+    alone, by_two = comparison.write(tmp_path / "alone"), comparison.write_by_two(tmp_path / "two")
+    # Then
+    names = [path.relative_to(tmp_path / "alone") for path in alone]
+    assert [path.relative_to(tmp_path / "two") for path in by_two] == names
+    for name in names:
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+
+
 def test_figures_show_the_best_runs_and_say_so(store: Store) -> None:
     runs = [store.score(0.5 + 0.01 * step, params={"optimizer.lr": f"{step}e-3"}) for step in range(10)]
     compared = compare(store.client, runs)
