@@ -173,7 +173,10 @@ def _launch(launcher: Any, overrides: list[str], number: int, folder: Path, tick
             (folder / TICKET).write_text("", encoding="utf-8")  # nor may it train when its launcher begins it again
         if _read(folder / BEGUN) == ticket or isinstance(error, BrokenExecutor):  # joblib's, by a death in another slot
             raise BrokenExecutor(told) from error
-        raise SweepError(f"hydra/launcher: {type(launcher).__name__} did not begin a trial ({told[:400]}).") from error
+        raise SweepError(
+            f"hydra/launcher: {type(launcher).__name__} did not begin a trial ({told[:400]}). The same command goes on "
+            "once it does."
+        ) from error
     if job.status != JobStatus.COMPLETED:
         return describe(job._return_value)
     failure: Failure | None = job.return_value

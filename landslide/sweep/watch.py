@@ -64,8 +64,8 @@ class Watch:
         self.console.print(f"{escape(name)}{state}{found}{why}{self._standing(branch)}", highlight=False)
 
     def died(self, branch: Branch, record: Record) -> None:
-        """The process of a trial was killed."""
-        self.tell(f"{branch.run_name(record)}: its process was killed. It goes on from its last checkpoint.")
+        """The process of a trial was killed, or its time was up."""
+        self.tell(f"{branch.run_name(record)}: its process is gone. It goes on from its last checkpoint.")
 
     def stopped(self, branch: Branch) -> None:
         """A stratum is given up."""
@@ -106,7 +106,8 @@ class Watch:
 
     def _place(self, record: Record, branch: Branch) -> str:
         total = self._total()
-        if total is None or record.launch["attempts"] > 1:  # one that goes on is not the latest
+        goes_on = record.launch["attempts"] > 1 or record.launch["mark"] is not None  # so it is not the latest
+        if total is None or goes_on:
             return f"{branch.title} {record.number}"
         return f"{sum(len(one.study.records) for one in self.branches)}/{total}"
 

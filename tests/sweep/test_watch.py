@@ -66,7 +66,7 @@ def branch(name: str, target: int | None = 4) -> Branch:
 
 def ask(branch: Branch) -> Record:
     record = branch.study.ask()
-    branch.study.launched(record, {"attempts": 1})
+    branch.study.launched(record, {"attempts": 1, "mark": None})
     return record
 
 
@@ -203,14 +203,15 @@ def test_a_file_gets_a_line_for_each_begin_and_end_and_no_table() -> None:
         f"{BANDS} x=0.0: complete 0.5000  best 0.5000  about T left",
         f"2/4  {BANDS} x=0.1  begins",
         f"{BANDS} x=0.1: complete 0.4000  best 0.5000  about T left",
-        f"{BANDS} x=0.2: its process was killed. It goes on from its last checkpoint.",
+        f"{BANDS} x=0.2: its process is gone. It goes on from its last checkpoint.",
         "",
         "Asking 2 running trials to keep their checkpoints.",
         "",
     ]
 
 
-def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress() -> None:
+@pytest.mark.parametrize(("attempts", "mark"), [(2, None), (1, 123)], ids=["killed before its checkpoint", "after it"])
+def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress(attempts: int, mark: int | None) -> None:
     unet, console = branch("unet", 2), terminal(60)
     seen = Watch(console, [unet], slots=1)
     with seen.shown():
@@ -218,7 +219,7 @@ def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress() -> N
         seen.begin(unet, record)
         seen.end(unet, tell(unet, record, 0.5))
         again = ask(unet)
-        unet.study.launched(again, {"attempts": 2})
+        unet.study.launched(again, {"attempts": attempts, "mark": mark})
         seen.begin(unet, again)
     first, end, second, _ = screen(console)
     assert re.fullmatch(r"1/2  unet x=0\.0 -+", first)
