@@ -54,14 +54,32 @@ def kill_process(sweep: Sweep) -> None:
     os.kill(trained_by(sweep)[0], signal.SIGKILL)
 
 
+SEARCH = ("x=interval(0,1)", "sweep.sampler=random", f"sweep.slots={SLOTS}", "sweep.max_attempts=1000", "epoch_s=0.4")
+
+
+def test_what_a_killed_job_of_a_launcher_had_begun_is_trained_to_its_end(begin: Callable[..., Sweep]) -> None:
+    sweep = begin(*SEARCH, "sweep.n_trials=2", "trainer.max_epochs=6", "hydra/launcher=joblib")
+    controller = sweep.start()
+    # When
+    wait_until(lambda: bool(trained_by(sweep)), LONGEST_S)
+    kill_process(sweep)
+    sweep.kills += SLOTS  # joblib's processes die together
+    # Then
+    assert wait_for(controller, LONGEST_S) == 0, sweep.output[-3000:]
+    sweep.require_whole(2, slots=SLOTS)
+    assert len(trained_by(sweep)) > SLOTS
+    assert "Traceback" not in sweep.output
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("launcher", "package"),
     [
         ("joblib", "hydra_joblib_launcher"),
-        pytest.param("submitit_local", "hydra_submitit_launcher", marks=pytest.mark.slow),
-        pytest.param("submitit_slurm", "hydra_submitit_launcher", marks=pytest.mark.slow),
-        pytest.param("ray", "hydra_ray_launcher", marks=pytest.mark.slow),
+        ("submitit_local", "hydra_submitit_launcher"),
+        ("submitit_slurm", "hydra_submitit_launcher"),
+        ("ray", "hydra_ray_launcher"),
     ],
 )
 def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
@@ -71,16 +89,7 @@ def test_no_trial_of_a_launcher_is_lost_or_trained_twice(
     slurm = launcher == "submitit_slurm"
     if slurm:
         require_slurm()
-    sweep = begin(
-        "x=interval(0,1)",
-        "sweep.sampler=random",
-        f"sweep.n_trials={TRIALS}",
-        f"sweep.slots={SLOTS}",
-        "sweep.max_attempts=1000",
-        "trainer.max_epochs=10",
-        "epoch_s=0.4",
-        f"hydra/launcher={launcher}",
-    )
+    sweep = begin(*SEARCH, f"sweep.n_trials={TRIALS}", "trainer.max_epochs=10", f"hydra/launcher={launcher}")
     # When: a job is killed, then the sweep interrupted
     controller = sweep.start()
     wait_until(lambda: bool(trained_by(sweep)), LONGEST_S)
