@@ -83,6 +83,7 @@ KNOWN_WARNINGS = (
     ".*GPU available but not used.*",  # trainer.accelerator=cpu
     ".*LeafSpec.*",  # Lightning 2.6 with torch 2.14
     ".*exists and is not empty.*",  # the folder of a run that is continued
+    ".*srun. command is available.*",  # a run reaches Slurm by a launcher of Hydra, or is not meant to
 )
 
 
