@@ -60,6 +60,12 @@ def test_a_list_of_multiruns_shows_what_each_came_to(one_fails: Multirun) -> Non
     assert parent.data.metrics["best/f1"] == finished[parent.data.tags["landslide.best_run"].split()[-1]]["best/f1"]
 
 
+def test_the_parent_says_from_how_many_settings_each_model_could_choose(one_fails: Multirun) -> None:
+    parent, _ = one_fails.runs()
+    budgets = {name: value for name, value in parent.data.tags.items() if name.startswith("landslide.budget.")}
+    assert budgets == {"landslide.budget.linknet": "2 settings", "landslide.budget.unet": "2 settings"}
+
+
 def test_the_parent_carries_the_comparison_in_every_form(one_fails: Multirun) -> None:
     parent, _ = one_fails.runs()
     there = {file.path for file in one_fails.client.list_artifacts(parent.info.run_id)}
