@@ -36,6 +36,7 @@ def pytest_collection_finish() -> None:
     """What is imported by then stays; looking for garbage in it would cost each test a share of its time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,7 @@ def tiny(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "data.split={train: 16, val: 8, seed: 0}",
         "trainer.max_epochs=2",
         "trainer.threads=1",
+        "tracking.panel_tiles=1",  # each is three pictures to draw
     ]
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from landslide.data.datamodule import TileDataModule
 from landslide.data.pixels import as_rgb
 from landslide.metrics import COUNTS, false_alarm, ratios
-from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure
+from landslide.report.figures import confusion_matrix_figure, curves_figure, panel_figure, to_png
 from landslide.report.sheet import pack_tiles
 from landslide.tracking.run import TrackedRun
 from landslide.training.history import History, Validation
@@ -50,7 +50,7 @@ def record(
         if store_probability:
             _write_tiles(folder / "validation" / "tiles.zip", data)
         _write_panel(folder, best, data, panel_tiles)
-        curves_figure(history.series).savefig(folder / "curves.png", dpi=PICTURE_DPI)
+        (folder / "curves.png").write_bytes(to_png(curves_figure(history.series), PICTURE_DPI))
         run.log_folder(folder)
 
 
@@ -102,7 +102,7 @@ def _write_confusion(folder: Path, which: str, validation: Validation) -> None:
     counts = validation.counts.sum(0)
     named = dict(zip(COUNTS, counts.tolist(), strict=True))
     title = f"{which.capitalize()} epoch ({validation.epoch})"
-    confusion_matrix_figure(counts, title).savefig(folder / f"{which}.png", dpi=PICTURE_DPI)
+    (folder / f"{which}.png").write_bytes(to_png(confusion_matrix_figure(counts, title), PICTURE_DPI))
     facts = {"epoch": validation.epoch, "pixels": named, **ratios(counts)}
     (folder / f"{which}.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
     with (folder / f"{which}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -123,9 +123,8 @@ def _write_panel(folder: Path, best: Validation, data: TileDataModule, tiles: in
         "rule": np.array(rule),
     }
     np.savez_compressed(folder / "validation" / "panel.npz", allow_pickle=False, **panel)
-    panel_figure(**{**panel, "tile_id": panel["tile_id"].tolist(), "rule": rule}).savefig(
-        folder / "panel.png", dpi=PICTURE_DPI
-    )
+    figure = panel_figure(**{**panel, "tile_id": panel["tile_id"].tolist(), "rule": rule})
+    (folder / "panel.png").write_bytes(to_png(figure, PICTURE_DPI))
 
 
 def panel_positions(masks: npt.NDArray[np.uint8], tiles: int) -> tuple[list[int], str]:

@@ -10,3 +10,4 @@ from mlflow.utils import requirements_utils
 requirements_utils._init_packages_to_modules_map()  # over all installed files, for MLflow's first model
 gc.collect()
 gc.freeze()
+gc.set_threshold(50_000)  # nor what is new as often as by default

@@ -32,7 +32,8 @@ from tests.cli.typed import run_typed
 
 SMALL = (
     "encoder.name=tu-test_resnet data.root={root} data.generate=null data.cache_dir=cache data.image_size=64 "
-    "data.batch_size=5 trainer.max_epochs=1 trainer.threads=1 trainer.precision=32 optimizer.lr=1e-2"
+    "data.batch_size=5 trainer.max_epochs=1 trainer.threads=1 trainer.precision=32 optimizer.lr=1e-2 "
+    "tracking.panel_tiles=1"
 )
 LOCKED = "'data.split={train: 14, val: 6, test: 8, seed: 0}'"
 OPEN = "'data.split={train: 14, val: 6, seed: 0}'"

@@ -22,7 +22,8 @@ NOT_ANSWERING = ("the MLflow server does not answer", "tracking.uri=null writes 
 
 SMALL = (
     "encoder.name=tu-test_resnet data.root=tiles data.generate=null data.cache_dir=cache data.image_size=64 "
-    "data.batch_size=4 'data.split={train: 8, val: 4, seed: 0}' trainer.max_epochs=1 trainer.threads=1"
+    "data.batch_size=4 'data.split={train: 8, val: 4, seed: 0}' trainer.max_epochs=1 trainer.threads=1 "
+    "tracking.panel_tiles=1"
 )
 """What stands between ``train.py`` and the words of a row: one epoch on twelve tiles."""
 
