@@ -55,7 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return _compare(arguments)
     finally:
-        gc.unfreeze()
         gc.enable()
 
 

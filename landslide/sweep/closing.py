@@ -78,7 +78,7 @@ def _hand_on_finalists(state: Sweep) -> None:
     for branch in state.branches:
         for record in branch.study.records:
             folder = branch.folder / str(record.number)
-            if branch.keeps_model(record) and (folder / "model").is_dir():  # else it was handed on before
+            if (folder / "model").is_dir() and branch.keeps_model(record):  # else it was handed on before
                 TrackedRun(Spool(folder)).log_model()
 
 

@@ -86,7 +86,7 @@ class Branch:
         """From how much the best setting of its search is chosen, for people."""
         tried = self.target
         if self.space.sampler == "grid":
-            tried = len({repr(sorted(setting_of(point.params).items())) for point in self.study.planned})
+            tried = len({setting_of(point.params) for point in self.study.planned})
         settings = "1 setting" if tried == 1 else f"{tried} settings"
         seconds = f"{self.budget_s:.0f} s of training" if self.budget_s is not None else ""
         return " or ".join(word for word in (settings if tried is not None else "", seconds) if word)

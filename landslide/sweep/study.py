@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -32,6 +32,8 @@ SEARCH, REPEATS = "search", "repeats"
 LAUNCH, OUTCOME, ORIGIN = "launch", "outcome", "origin"
 
 Values = dict[str, Any]
+Setting = frozenset[tuple[str, Any]]
+"""Names and values of a trial but its seed, to look it up among many."""
 Patiently = Callable[[Callable[[], Any]], Any]
 
 
@@ -197,19 +199,19 @@ class StratumStudy:
         """Trials that were asked for and not told."""
         return [self.records[number] for number in sorted(self._open)]
 
-    def best_setting(self, besides: Sequence[Values] = ()) -> Values | None:
-        """The parameters but the seed of the best setting, see :func:`best_setting`; some may be left out."""
+    def best_setting(self, besides: Set[Setting] = frozenset()) -> Setting | None:
+        """See :func:`best_setting`; some may be left out."""
         if self.best is None or SEED not in self.best.params:
-            return None if self.best is None else self.best.params
+            return None if self.best is None else setting_of(self.best.params)
         return best_setting(
             (record for record in self.records if setting_of(record.params) not in besides), self._direction
         )
 
-    def settings_open(self) -> list[Values]:
+    def settings_open(self) -> set[Setting]:
         """Of the settings that are trained with several seeds, those of which one is still to come."""
         to_come = [record.params for record in self.unfinished()]
         to_come += [point.params for point in self.planned[len(self.records) :]]
-        return [setting_of(params) for params in to_come if SEED in params]
+        return {setting_of(params) for params in to_come if SEED in params}
 
     def ask(self) -> Record:
         """A new trial, with its parameters, in state RUNNING.
@@ -368,23 +370,19 @@ def best(records: Iterable[Record], direction: str) -> Record | None:
     return max(complete, key=lambda record: (sign * (record.value or 0.0), -record.number), default=None)
 
 
-def best_setting(records: Iterable[Record], direction: str) -> Values | None:
-    """The parameters but the seed of the setting with the best mean over its complete trials, the earlier of two.
+def best_setting(records: Iterable[Record], direction: str) -> Setting | None:
+    """The setting with the best mean over its complete trials, the earlier of two.
 
     None where none is complete. With one seed it is the setting of :func:`best`.
     """
-    values: dict[str, list[float]] = {}
-    settings: dict[str, Values] = {}
+    values: dict[Setting, list[float]] = {}
     for record in records:
         if record.state == TrialState.COMPLETE and record.value is not None:
-            setting = setting_of(record.params)
-            key = repr(sorted(setting.items()))
-            settings.setdefault(key, setting)
-            values.setdefault(key, []).append(record.value)
+            values.setdefault(setting_of(record.params), []).append(record.value)
     choose = max if direction == "maximize" else min
-    return settings[choose(values, key=lambda key: fmean(values[key]))] if values else None
+    return choose(values, key=lambda setting: fmean(values[setting]), default=None)
 
 
-def setting_of(params: Mapping[str, Any]) -> Values:
+def setting_of(params: Mapping[str, Any]) -> Setting:
     """The parameters of a trial but its seed, in which the trainings of one setting differ."""
-    return {key: value for key, value in params.items() if key != SEED}
+    return frozenset((key, value) for key, value in params.items() if key != SEED)
