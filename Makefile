@@ -12,8 +12,8 @@ help:  ## what there is
 train: $(VENV)/.installed  ## the main job: four models on synthetic landslides, compared
 	$(BIN)/python train.py -m arch=unet,linknet,pspnet,fpn
 
-test: $(VENV)/.installed-dev  ## the tests, in three processes, since many of them wait
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+test: $(VENV)/.installed-dev  ## the tests, in three processes, since many of them wait; the longest files first
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev  ## format, lint and types; only looks
 	$(BIN)/ruff format --check .

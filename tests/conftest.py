@@ -18,13 +18,19 @@ from omegaconf import DictConfig
 from landslide.config import register
 from landslide.data.synthetic import synthesize
 from landslide.tracking.store import open_store
-from tests.cli.typed import Ended, Running, copy_databases
+from tests.cli.typed import Ended, Running, copy_databases, share_fork_server
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait busily take the cores of other tests
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # or no command that is tested would hear Ctrl-C
 TILES = {"count": 24, "non_landslide": 0, "size_px": 64, "seed": 0}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes of pytest-xdist fork their commands from one server."""
+    if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
+        share_fork_server()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

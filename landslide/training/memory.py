@@ -21,7 +21,10 @@ REFUSALS = ("out of memory", "can't allocate memory", "not enough memory", "STAT
 
 def reset_peak() -> None:
     """Start anew: on Linux and on GPUs a peak can be forgotten, elsewhere it is the process's own."""
-    gc.collect()  # the network of the run before hangs in cycles: Lightning's trainer, the traceback of a failure
+    if gc.get_freeze_count():
+        gc.collect()  # the network of the run before hangs in cycles: Lightning's trainer, the traceback of a failure
+    else:
+        gc.freeze()  # before a first run there are libraries, and looking for garbage in them takes a quarter of a second
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

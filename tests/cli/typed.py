@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +47,7 @@ IMPORTED_ONCE = (
     "tests.sweep.harness",
     "tests.cli.frozen",  # last: what is there by then is no garbage
 )
+SHARED = "LANDSLIDE_FORK_SERVER_OF_TESTS"
 LONGEST_S = 240
 CAPABILITY_VERSION = 0x20080522
 
@@ -58,19 +60,44 @@ class Ended(NamedTuple):
     stderr: str
 
 
+def share_fork_server() -> None:
+    """Start one for the processes that this one starts, which find it by their environment; it ends with this one."""
+    _begin_fork_server()
+    server = forkserver._forkserver
+    os.environ[SHARED] = f"{os.fsencode(server._forkserver_address).hex()} {server._forkserver_pid}"
+
+
 @functools.cache
 def start_fork_server() -> ForkServerContext:
-    """Import once; the server ends with this process."""
+    """Import once; the server ends with this process, or with the one that shares it."""
+    if SHARED in os.environ:
+        address, process = os.environ[SHARED].split()
+        use_fork_server(os.fsdecode(bytes.fromhex(address)), int(process))
+    else:
+        _begin_fork_server()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED_ONCE))
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    # the hub's client reads its settings when it is imported
-    with _environment({"PYTHONPATH": path, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": os.devnull}):
-        first = context.Process(target=_assert_imported)
-        first.start()
+    first = context.Process(target=_assert_imported)
+    first.start()
     first.join()
     assert first.exitcode == 0, f"the fork server has not imported all of {', '.join(IMPORTED_ONCE)}"
     return context
+
+
+def use_fork_server(address: str, process: int) -> None:
+    """Fork from a server that an ancestor of this process has started."""
+    server = forkserver._forkserver
+    server._forkserver_address, server._forkserver_pid = address, process
+    server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # it lives as long as that ancestor
+    server.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
+
+
+def _begin_fork_server() -> None:
+    server = forkserver._forkserver
+    server.set_forkserver_preload(list(IMPORTED_ONCE))
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # the hub's client reads its settings when it is imported
+    with _environment({"PYTHONPATH": path, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": os.devnull}):
+        server.ensure_running()
 
 
 class Running:

@@ -30,15 +30,16 @@ import psutil
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
+from tests.cli.typed import use_fork_server
+
 TASK = Path(__file__).parent / "tiny" / "task.py"
 OUT, SLOTS, EPOCHS = "out.txt", "slots", "epochs.txt"
-STARTED = "LANDSLIDE_FORK_SERVER"
 FINISHED = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "FINISHED", TrialState.FAIL: "FAILED"}
 LONGEST_S = 120
 
 
 # ---------------------------------------------------------------------------------------- what runs in forked processes
-def _command(words: Sequence[str], folder: Path, environment: Mapping[str, str], server: str) -> None:
+def _command(words: Sequence[str], folder: Path, environment: Mapping[str, str], server: str, process: int) -> None:
     """Be ``python task.py ...``."""
     os.setsid()
     os.chdir(folder)
@@ -46,8 +47,7 @@ def _command(words: Sequence[str], folder: Path, environment: Mapping[str, str],
     for number in (1, 2):
         os.dup2(stream, number)
     os.environ.update(environment)
-    forkserver._forkserver._forkserver_address = server
-    forkserver._forkserver.ensure_running = lambda: None  # it runs: it is this process's parent
+    use_fork_server(server, process)
     from landslide.sweep import slots
 
     slots.WarmProcess._start = _start_slot
@@ -90,8 +90,9 @@ class Sweep:
 
     def start(self, *more: str) -> BaseProcess:
         environment = {"LANDSLIDE_SWEEP_STORAGE": self.storage} if self.storage else {}
-        address = forkserver._forkserver._forkserver_address
-        arguments = (["-m", *self.typed, *more], self.folder, environment, address)
+        server = forkserver._forkserver
+        place = server._forkserver_address, server._forkserver_pid
+        arguments = (["-m", *self.typed, *more], self.folder, environment, *place)
         process = self.server.Process(target=_command, args=arguments)
         process.start()
         return process

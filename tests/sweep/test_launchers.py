@@ -57,20 +57,6 @@ def kill_process(sweep: Sweep) -> None:
 SEARCH = ("x=interval(0,1)", "sweep.sampler=random", f"sweep.slots={SLOTS}", "sweep.max_attempts=1000", "epoch_s=0.4")
 
 
-def test_what_a_killed_job_of_a_launcher_had_begun_is_trained_to_its_end(begin: Callable[..., Sweep]) -> None:
-    sweep = begin(*SEARCH, "sweep.n_trials=2", "trainer.max_epochs=6", "hydra/launcher=joblib")
-    controller = sweep.start()
-    # When
-    wait_until(lambda: bool(trained_by(sweep)), LONGEST_S)
-    kill_process(sweep)
-    sweep.kills += SLOTS  # joblib's processes die together
-    # Then
-    assert wait_for(controller, LONGEST_S) == 0, sweep.output[-3000:]
-    sweep.require_whole(2, slots=SLOTS)
-    assert len(trained_by(sweep)) > SLOTS
-    assert "Traceback" not in sweep.output
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(

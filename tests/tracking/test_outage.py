@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
+import runpy
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -15,12 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlflow.cli
+import mlflow.server
 import pytest
 from mlflow import MlflowClient
 
 from landslide.cli.main import main
 from landslide.tracking import run as tracked
 from landslide.tracking.spool import has_unsent
+from tests.cli.typed import start_fork_server
 from tests.conftest import begin, train
 
 
@@ -41,15 +43,10 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         places = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--artifacts-destination"]
-        self.process = subprocess.Popen(
-            [*command, "--workers", "1", *places, str(self.folder / "artifacts")],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        words = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", *places, f"{self.folder}/artifacts"]
+        self.process = start_fork_server().Process(target=_serve, args=(words,))
+        self.process.start()
         for _ in range(600):
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
@@ -59,8 +56,24 @@ class Server:
         raise AssertionError("the server does not start")
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(words: list[str]) -> None:
+    """``mlflow server`` with its web server in this process, which has imported what takes seconds."""
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    mlflow.server._exec_cmd = _be  # instead of starting it as a process
+    mlflow.cli.cli(["server", *words])
+
+
+def _be(command: list[str], *, extra_env: dict[str, str], **_: object) -> None:
+    _, minus_m, module, *sys.argv[1:] = command
+    assert minus_m == "-m"
+    os.environ.update(extra_env)
+    runpy.run_module(module, run_name="__main__")
 
 
 @pytest.fixture(scope="module")

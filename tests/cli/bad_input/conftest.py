@@ -29,6 +29,10 @@ def before_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (left,) = (folder / "mlruns" / "outputs").glob("*/*")
     left.rename(folder.with_name("left"))
     shutil.rmtree(folder / "mlruns" / "outputs")
+    artifacts = folder / "mlruns" / "artifacts"
+    for number, made in enumerate([*artifacts.glob("*/artifacts"), *artifacts.glob("models/*")]):
+        aside = made.rename(folder.with_name(f"artifacts{number}"))
+        made.symlink_to(aside)  # no test spoils them, so they need not be copied for each
     return folder
 
 
@@ -64,7 +68,7 @@ def places(before_all: Path) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def folder(before_all: Path, tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "here"
-    shutil.copytree(before_all, place)
+    shutil.copytree(before_all, place, symlinks=True)
     (place / "left").symlink_to(before_all.with_name("left"))
     yield place
     place.chmod(0o755)

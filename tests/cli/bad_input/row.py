@@ -73,7 +73,7 @@ def assert_told_in_a_sentence(row: Row, folder: Path, places: dict[str, str]) ->
     # Given
     for spoil in row.given:
         spoil(folder)
-    before, runs_before = set(files(folder)), run_states(folder)
+    before, runs_before = files(folder), run_states(folder)
     environment = {key: filled_in(value, places) for key, value in row.environment}
     # When
     ended = run_typed(
@@ -114,13 +114,13 @@ def run_states(folder: Path) -> list[str]:
     return found
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def half_written(folder: Path, before: set[str]) -> list[str]:
     """New files that are neither locks, nor what Hydra notes of every command, nor a whole cache."""
-    new = set(files(folder)) - before
+    new = files(folder) - before
     whole = {Path(name).parent for name in new if name.endswith("/tiles.json") and ".part" not in name}
     return sorted(
         name for name in new if not name.endswith(".lock") and "/.hydra/" not in name and Path(name).parent not in whole
