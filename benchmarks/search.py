@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=30, help="of each search")
-    parser.add_argument("--slots", type=int, default=2, help="processes of the grid; each search has one beside them")
+    parser.add_argument("--slots", type=int, default=2, help="processes at a time, of searches and of the grid")
     parser.add_argument("--out", type=Path, default=Path("search"), help="databases, table and figure")
     parser.add_argument("--scratch", type=Path, help="everything else; default: beside them")
     parser.add_argument("--only-read", action="store_true", help="train nothing")
@@ -187,15 +187,12 @@ def main() -> None:
 def run(arguments: argparse.Namespace, out: Path, scratch: Path) -> None:
     train(scratch / "first", scratch, "optimizer.lr=1e-3")  # writes the tiles and the cache, which the others share
     study = ["sweeps=lr_batch_regularization", f"sweep.n_trials={arguments.trials}"]
-    with ThreadPoolExecutor(arguments.seeds) as pool:
-        jobs = [
-            pool.submit(train, out / f"search{seed}", scratch, *study, f"seed={seed}")
-            for seed in range(arguments.seeds)
-        ]
-        seeds = ",".join(map(str, range(arguments.seeds)))
-        train(out / "grid", scratch, *GRID, f"seed={seeds}", f"sweep.slots={arguments.slots}")
+    seeds = range(arguments.seeds)
+    with ThreadPoolExecutor(arguments.slots) as pool:
+        jobs = [pool.submit(train, out / f"search{seed}", scratch, *study, f"seed={seed}") for seed in seeds]
         for job in jobs:
             job.result()
+    train(out / "grid", scratch, *GRID, f"seed={','.join(map(str, seeds))}", f"sweep.slots={arguments.slots}")
 
 
 def draw(path: Path, grids: Sequence[Course], searches: Sequence[Course]) -> None:

@@ -24,7 +24,7 @@ def reset_peak() -> None:
     if gc.get_freeze_count():
         gc.collect()  # the network of the run before hangs in cycles: Lightning's trainer, the traceback of a failure
     else:
-        gc.freeze()  # before a first run there are libraries, and looking for garbage in them takes a quarter of a second
+        gc.freeze()  # before a first run there are libraries; to look for garbage in them takes a quarter of a second
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
