@@ -147,6 +147,9 @@ def _label(stratum: str, runs: Sequence[Run]) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- the tuned setting
+NOTHING = "no trial has finished, so it is not scored"
+
+
 @dataclass(frozen=True)
 class _Tuned:
     """The networks of a stratum's best setting."""
@@ -189,9 +192,11 @@ def _networks(storage: BaseStorage, search: FrozenStudy, studies: Sequence[Froze
     direction = search.directions[0].name.lower()
     setting = best_setting(records, direction)
     seeds = [record for record in records if setting_of(record.params) == setting]
-    found = best(seeds, direction)
+    found, why = best(seeds, direction), "best by validation"
+    if found is None and len({setting_of(record.params) for record in records}) == 1:
+        found, why = records[0], "the only one"  # it is repeated though its own training failed
     if found is None:
-        return _Tuned([], "no trial has finished, so it is not scored")
+        return _Tuned([], NOTHING)
     (chosen_by,) = _run_ids([found])
     for study in studies:
         facts = {"kind": REPEATS, "stratum": search.user_attrs["stratum"], "of_trial": found.number}
@@ -199,9 +204,11 @@ def _networks(storage: BaseStorage, search: FrozenStudy, studies: Sequence[Froze
             repeats = _records(storage, study)
             complete = _complete(repeats)
             if complete:
-                said = f"best by validation; its repeats, {len(complete)} of {len(repeats)} finished"
+                said = f"{why}; its repeats, {len(complete)} of {len(repeats)} finished"
                 return _Tuned(_run_ids(complete), f"the setting of trial {found.number}, {said}", chosen_by)
     complete = _complete(seeds)
+    if not complete:
+        return _Tuned([], NOTHING)
     said = "best by validation; trained once, as it was chosen"
     if len(seeds) > 1:
         said = f"the best mean over seeds by validation; its seeds, {len(complete)} of {len(seeds)} finished"

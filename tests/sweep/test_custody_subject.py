@@ -122,6 +122,20 @@ def test_where_nothing_divides_a_sweep_its_network_is_named(tmp_path: Path) -> N
     assert list(begun.subject().strata) == ["FPN"]
 
 
+def test_repeats_of_the_only_setting_are_scored_though_its_own_training_failed(begun: Begun) -> None:
+    begun.study("", rates(0.1), [None])
+    begun.study("/repeats-of-0", [{"seed": 1}, {"seed": 2}], [0.4, 0.7], kind="repeats", of_trial=0)
+    assert begun.names() == ["unet/repeats-of-0 0", "unet/repeats-of-0 1"]
+    assert begun.subject().notes == ["U-Net: the setting of trial 0, the only one; its repeats, 2 of 2 finished."]
+
+
+def test_of_a_stratum_whose_only_setting_and_its_repeats_failed_nothing_is_scored(begun: Begun) -> None:
+    begun.study("", rates(0.1), [None])
+    begun.study("/repeats-of-0", [{"seed": 1}], [None], kind="repeats", of_trial=0)
+    with pytest.raises(CustodyError, match="sweep 'lr': no trial has finished"):
+        begun.subject()
+
+
 def test_a_sweep_in_which_nothing_has_finished_is_told(begun: Begun) -> None:
     begun.study("", rates(0.1), [None])
     with pytest.raises(CustodyError, match="sweep 'lr': no trial has finished"):
