@@ -74,6 +74,8 @@ def _show_sweep(console: Console, sweep: SweepStatus) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from landslide.terminal import tell
+
     settings = sweep.studies[0].settings
     facts = [f"{sweep.state}, by {sweep.controller}" if sweep.controller else sweep.state]
     facts += [str(settings["sampler"])] if "sampler" in settings else []
@@ -101,6 +103,12 @@ def _show_sweep(console: Console, sweep: SweepStatus) -> None:
             _duration(study.seconds),
         )
     console.print(table)
+    for study in sweep.studies:
+        if study.stopped:
+            tell(console, f"{study.title}: no further trials, because {study.stopped}. {_AGAIN}")
+
+
+_AGAIN = "The same command tries it once more."
 
 
 def _progress(study: StudyStatus) -> str:

@@ -14,7 +14,8 @@ from landslide.report.reproduction_settings import Change
 from landslide.report.statistics import Estimate
 
 WITHIN, BETTER, WORSE, NOT = "within our interval", "better", "worse", "not comparable"
-_OTHER_DATA = ("data.name", "data.layout", "data.generate")
+_OTHER_DATA = ("data.name", "data.layout", "data.generate", "data.root")
+_OTHER_SPLIT = ("data.split.by", "data.split.hold_out", "data.split.csv")
 
 
 def verdict_on(model: Model, quantity: str, changes: Sequence[Change]) -> str:
@@ -29,6 +30,8 @@ def verdict_on(model: Model, quantity: str, changes: Sequence[Change]) -> str:
         return f"{NOT}: another machine"
     if any(change.key in _OTHER_DATA for change in changes):
         return f"{NOT}: other data"
+    if any(change.key in _OTHER_SPLIT for change in changes):
+        return f"{NOT}: not a split at random"
     return verdict(reported(TABLE_II[model.arch], quantity), model.estimate(quantity))
 
 

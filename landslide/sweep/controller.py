@@ -28,7 +28,7 @@ from landslide.errors import SweepError
 from landslide.sweep.plan import Branch
 from landslide.sweep.slots import GRACE_S, Failure, Slot, newest_checkpoint
 from landslide.sweep.storage import Claims, patiently
-from landslide.sweep.study import Record
+from landslide.sweep.study import STOPPED, Record
 from landslide.sweep.values import quoted
 from landslide.sweep.watch import Watch
 from landslide.tracking.run import create_child, failure_tag, find_child, send_rest
@@ -329,6 +329,7 @@ class Controller:
     def _stop_failing(self, branch: Branch) -> None:
         branch.stopped = branch.stopped or _why_stop(branch)
         if branch.stopped:
+            branch.study.set_fact(STOPPED, branch.stopped)  # the next start tries once more
             self.watch.stopped(branch)
 
     def _pause(self, job: Job) -> None:

@@ -38,7 +38,7 @@ from landslide.sweep.storage import (
     patiently,
     resolve_url,
 )
-from landslide.sweep.study import Record
+from landslide.sweep.study import STOPPED, Record
 from landslide.terminal import tell
 from landslide.tracking.run import create_run, find_parent, require_run
 from landslide.tracking.spool import discard_unsent
@@ -225,6 +225,7 @@ def renew_facts(state: Sweep, branches: Sequence[Branch]) -> None:
         branch.study.set_fact("settings", {**state.facts["settings"], **budget})
         branch.study.set_fact("folder", str(state.folder.absolute()))
         branch.study.set_fact("command", state.command)
+        branch.study.set_fact(STOPPED, None)
 
 
 def _announcement(state: Sweep) -> str:

@@ -297,9 +297,15 @@ def identity(cfg: DictConfig, space: Space, digest: str | None) -> dict[str, str
     return {
         **flat,
         **{f"space of {key}": text for key, text in space.describe().items()},
+        **{f"sweep.{key}": str(value) for key, value in how_searched(space, cfg.sweep).items()},
         "data digest": str(digest),
         "version": __version__,
     }
+
+
+def how_searched(space: Space, settings: DictConfig) -> dict[str, Any]:
+    """What decides which parameters come next and which trials are cut short."""
+    return {"sampler": space.sampler, "pruner": settings.pruner, "against": list(settings.against)}
 
 
 def _flat(cfg: DictConfig) -> dict[str, str]:
@@ -312,12 +318,16 @@ def data_digest(cfg: DictConfig) -> str | None:
 
     Raises:
         DataError: for data that no trial could read, before the first one begins.
+        ConfigError: for an objective that these data have not.
     """
     if not is_run(cfg):
         return None
     from landslide.data.datamodule import TileDataModule
+    from landslide.training.run import require_empty_tiles
 
-    return str(TileDataModule(cfg.data, augmentation=0.0, seed=cfg.seed).cache.digest)
+    data = TileDataModule(cfg.data, augmentation=0.0, seed=cfg.seed)
+    require_empty_tiles(cfg, data)
+    return str(data.cache.digest)
 
 
 def search_branch(
@@ -384,10 +394,11 @@ def _planned(
         origin = {str(values): name for name, values in reversed(space.known_points(cfg))}
         points = space.points(stratum)[: space.n_trials]
         return [_point(space, origin.get(str(values), "grid"), values) for values in points], len(points)
-    if space.sampler == "qmc":
-        return qmc_points(suggest, cfg.seed, space.n_trials), space.n_trials
-    limited = settings.n_trials is not None or settings.timeout_s is None
     known = [_point(space, origin, values) for origin, values in space.known_points(cfg)]
+    if space.sampler == "qmc":
+        drawn = qmc_points(suggest, cfg.seed, max(0, space.n_trials - len(known)))
+        return [*known, *drawn][: space.n_trials], space.n_trials
+    limited = settings.n_trials is not None or settings.timeout_s is None
     return known, space.n_trials if limited else None
 
 
@@ -455,7 +466,7 @@ def require_same_distributions(branch: Branch) -> None:
         SweepError: naming the first parameter that differs.
     """
     known = {parameter.key: parameter.distribution for parameter in branch.space.parameters}
-    for trial in branch.study.frozen()[:1]:
+    for trial in branch.study.frozen():  # what a condition shuts out the first one may not have
         for key, distribution in trial.distributions.items():
             if branch.kind == SEARCH and known.get(key) != distribution:
                 raise SweepError(

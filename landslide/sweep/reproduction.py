@@ -88,7 +88,7 @@ def read_plan(
         published = compose("config", [f"experiment={paper}", f"arch={arches[0]}"])
         cfg = compose("config", [*fixed, f"arch={arches[0]}", f"seed={numbers[0]}"])
     check(cfg)
-    changes = tuple(_changes(published, cfg))
+    changes = (*_changes(published, cfg), *_other_tiles(cfg))
     name = _name(f"reproduce-{paper}", changes, numbers[0])
     return Plan(
         name=name,
@@ -187,6 +187,14 @@ def _changes(published: DictConfig, cfg: DictConfig) -> list[Change]:
         for key in {**theirs, **ours}
         if theirs.get(key) != ours.get(key) and not any(key == how or key.startswith(f"{how}.") for how in _HOW_IT_RUNS)
     ]
+
+
+def _other_tiles(cfg: DictConfig) -> list[Change]:
+    """Ours in the layout of the paper's."""
+    from landslide.data.synthetic.dataset import SETTINGS_FILE
+
+    made = (Path(cfg.data.root) / SETTINGS_FILE).is_file()
+    return [Change("data.root", "data", "Bijie", "synthetic")] if made and cfg.data.name == "bijie" else []
 
 
 def _values(cfg: DictConfig, *, resolve: bool) -> dict[str, Any]:

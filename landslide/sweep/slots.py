@@ -28,6 +28,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from landslide.errors import SweepError
+
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 OUTPUT = "output.txt"
@@ -76,7 +78,8 @@ class Slot(Protocol):
             folder: of the trial.
 
         Returns:
-            None for a job that returned. ``BrokenExecutor`` where its process was killed.
+            None for a job that returned. ``BrokenExecutor`` where its process was killed, ``SweepError`` where it could
+            not be started, which is no fault of the trial.
         """
 
     def adopt(self, folder: Path) -> Future[Failure | None] | None:
@@ -115,6 +118,8 @@ class InProcess:
             done.set_result(_failure(self._launcher.launch([list(overrides)], initial_job_idx=number)[0]))
         except KeyboardInterrupt as interrupt:
             done.set_result(describe(interrupt))
+        except Exception as error:  # of the job itself it returns what went wrong
+            done.set_exception(_not_started(overrides, error))
         return done
 
     def adopt(self, folder: Path) -> None:
@@ -265,17 +270,27 @@ def _end_with_parent() -> None:
 
 def _work(overrides: list[str], number: int, folder: Path) -> Failure | None:
     assert _task is not None
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = _task.context.config_loader.load_sweep_config(_task.config, overrides)
+    except Exception as error:
+        raise _not_started(overrides, error) from error
     try:
         with PrintingTo(folder / OUTPUT):
-            return _failure(_run(_task, overrides, number))
+            return _failure(_run(_task, config, number))
     except BaseException as error:  # whatever it is, the controller decides what it means
         return describe(error)
 
 
-def _run(task: Task, overrides: list[str], number: int) -> JobReturn:
+def _not_started(overrides: Sequence[str], error: Exception) -> SweepError:
+    """Such as for a config file that was changed meanwhile."""
+    return SweepError(
+        f"A trial could not be started: {error}\nIts words: {' '.join(overrides)}\nMend that; the same command goes on."
+    )
+
+
+def _run(task: Task, config: DictConfig, number: int) -> JobReturn:
     """What Hydra's basic launcher does, for one job."""
-    config = task.context.config_loader.load_sweep_config(task.config, overrides)
     with open_dict(config):
         config.hydra.job.id = number
         config.hydra.job.num = number

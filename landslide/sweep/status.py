@@ -17,7 +17,7 @@ from landslide.errors import SweepError, nearest
 from landslide.sweep.generations import generation_name, newest_generation
 from landslide.sweep.parameter import Parameter
 from landslide.sweep.storage import controller_of, is_sqlite, open_existing
-from landslide.sweep.study import REPEATS, SEARCH, Record, best, record_of
+from landslide.sweep.study import REPEATS, SEARCH, STOPPED, Record, best, record_of
 
 FINISHED, UNDER_WAY, INTERRUPTED, UNFINISHED = "finished", "under way", "interrupted", "unfinished"
 """Of a sweep: nothing is left; somebody trains it; nobody does; whether somebody does can't be known here."""
@@ -57,6 +57,8 @@ class StudyStatus:
     """None also where trials are folds: the easiest group is no best setting."""
     settings: Mapping[str, Any]
     """What the sweep says of its last start."""
+    stopped: str | None = None
+    """Why its last start asked for no further trial, though there would have been some."""
 
     @property
     def title(self) -> str:
@@ -98,7 +100,7 @@ class StudyStatus:
         """Nothing is left to ask for, nor to go on with."""
         spent = self.budget_s is not None and self.seconds >= self.budget_s
         asked = self.target is not None and len(self.trials) >= self.target
-        return len(self.told) == len(self.trials) and (asked or spent)
+        return len(self.told) == len(self.trials) and (asked or spent or self.stopped is not None)
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def _study(storage: BaseStorage, study: FrozenStudy, open_state: str) -> StudySt
         trials=trials,
         best=None if found is None else trials[found.number],
         settings=facts.get("settings", {}),
+        stopped=facts.get(STOPPED),
     )
 
 

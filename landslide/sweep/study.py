@@ -30,6 +30,7 @@ from landslide.sweep.parameter import SEED
 
 SEARCH, REPEATS = "search", "repeats"
 LAUNCH, OUTCOME, ORIGIN = "launch", "outcome", "origin"
+STOPPED = "stopped"
 
 Values = dict[str, Any]
 Setting = frozenset[tuple[str, Any]]

@@ -181,7 +181,7 @@ def prepare(cfg: DictConfig) -> Parts:
     memory.reset_peak()
     data = TileDataModule(cfg.data, augmentation=cfg.regularization.augmentation, seed=cfg.seed)
     pl.seed_everything(cfg.seed, verbose=False)
-    _require_empty_tiles(cfg, data)
+    require_empty_tiles(cfg, data)
     mean, std = pixel_statistics(cfg.encoder, data.bands, data.cache.scale, data.band_statistics)
     spec = {
         "arch": OmegaConf.to_container(cfg.arch, resolve=True),
@@ -202,7 +202,12 @@ def prepare(cfg: DictConfig) -> Parts:
     return Parts(cfg, store, hardware, data, segmenter, spec, identity, saved, recorded)
 
 
-def _require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
+def require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
+    """Refuse an objective that is counted on tiles without landslides where validation has none.
+
+    Raises:
+        ConfigError: with the cure.
+    """
     masks = data.cache.mask[data.split.val]
     if cfg.objective.metric == "val/false_alarm" and masks.any((1, 2)).all():
         raise ConfigError(

@@ -6,6 +6,8 @@ import csv
 import io
 import math
 
+import pytest
+
 from landslide.report.paper import TABLE_I, TABLE_II
 from landslide.report.reproduction_models import TIME
 from landslide.report.reproduction_settings import Change
@@ -41,9 +43,17 @@ def test_with_one_seed_every_verdict_is_that_there_is_no_interval() -> None:
     assert "## These architectures or settings: F1 of our models at the last epoch" in found.markdown()
 
 
-def test_other_data_than_the_papers_gets_no_verdict() -> None:
-    found = reproduction(*four(), changes=(Change("data.name", "data", "bijie", "synthetic"),))
-    assert cells(found, "Table II")["U-Net", "F1"][-1] == "not comparable: other data"
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (Change("data.name", "data", "bijie", "synthetic"), "other data"),
+        (Change("data.root", "data", "Bijie", "synthetic"), "other data"),
+        (Change("data.split.by", "by", "tile", "group"), "not a split at random"),
+    ],
+)
+def test_other_data_than_the_papers_and_another_kind_of_split_get_no_verdict(change: Change, why: str) -> None:
+    found = reproduction(*four(), changes=(change,))
+    assert cells(found, "Table II")["U-Net", "F1"][-1] == f"not comparable: {why}"
 
 
 def test_times_are_ratios_to_the_fastest_and_those_of_several_devices_are_not_compared() -> None:

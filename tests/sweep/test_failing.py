@@ -134,7 +134,15 @@ def test_a_row_of_failures_stops_its_stratum_alone(begin: Begin) -> None:
     # Then
     found = {stratum: [trial.state for trial in trials] for stratum, trials in sweep.studies().items()}
     assert found == {"kind-crash": [TrialState.FAIL] * 5, "kind-good": [TrialState.COMPLETE] * 7}
-    assert "its last 5 trials failed, the last one: a mistake in epoch 2" in sweep.output
+    reason = "its last 5 trials failed, the last one: a mistake in epoch 2"
+    assert reason in sweep.output
+    (told,) = read_sweeps(sweep.url)
+    assert told.state == FINISHED
+    assert [study.stopped for study in told.studies] == [reason, None]
+    # When: its cause may be mended by now
+    assert sweep.run() == 1
+    # Then
+    assert len(sweep.studies()["kind-crash"]) == 6
 
 
 def test_the_sampler_does_not_go_back_to_a_choice_that_crashes() -> None:
@@ -264,6 +272,22 @@ def test_another_space_under_the_same_name_is_refused_unless_it_is_said_what_to_
     # Then
     folders = sorted(path.name for path in (sweep.folder / "mlruns" / "sweeps").iterdir())
     assert folders == ["one", "one-2", "one-3"]
+    assert "Traceback" not in sweep.output
+
+
+def test_another_sampler_pruner_or_objective_is_another_sweep(begin: Begin) -> None:
+    sweep = begin("x=0.1,0.2", "sweep.name=one")
+    assert sweep.run("sweep.sampler=random", "sweep.n_trials=1") == 0
+    before = sweep.outcome()
+    # When
+    assert sweep.run() == 2
+    assert sweep.run("sweep.sampler=random", "sweep.n_trials=2", "sweep.pruner=median") == 2
+    assert sweep.run("sweep.sampler=random", "sweep.n_trials=2", "sweep.against=[time/fit_s]") == 2
+    # Then
+    assert "sweep.sampler: was random, is grid" in sweep.output
+    assert "sweep.pruner: was none, is median" in sweep.output
+    assert "sweep.against: was [], is ['time/fit_s']" in sweep.output
+    assert sweep.outcome() == before
     assert "Traceback" not in sweep.output
 
 

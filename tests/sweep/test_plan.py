@@ -7,9 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.core.config_loader import ConfigLoader
+from optuna.distributions import FloatDistribution
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import TrialState, create_trial
 
-from landslide.sweep.plan import Branch
+from landslide.errors import SweepError
+from landslide.sweep.plan import Branch, require_same_distributions, search_branch
 from landslide.sweep.study import Point
+from tests.sweep.spaces import LR, ONLY_SGD, composed, read
 
 SEEDED = [{"optimizer.lr": rate, "seed": seed} for rate in (0.1, 0.2, 0.3) for seed in (0, 1)]
 
@@ -32,3 +38,34 @@ def test_a_budget_is_said_in_settings_and_not_in_seeds(
     rest: dict[str, Any] = {"sweep": "lr", "stratum": None, "kind": "search", "against": [], "keep_models": "none"}
     branch = Branch(**rest, space=space, study=study, folder=Path(), target=target, budget_s=budget_s, pruner="none")
     assert branch.budget == budget
+
+
+def branch_of(loader: ConfigLoader, *words: str, storage: BaseStorage | None = None) -> Branch:
+    space = read(loader, *words)
+    cfg = composed(loader, *(word for word in words if word.startswith("sweep.")))
+    place = {"folder": Path(), "facts": {}, "patiently": lambda ask: ask()}
+    return search_branch(storage or InMemoryStorage(), "lr", space.strata[0], space, cfg, cfg.sweep, **place)
+
+
+@pytest.mark.parametrize(("trials", "origins"), [(5, ["default", "paper", *["qmc"] * 3]), (1, ["default"])])
+def test_a_sequence_begins_with_what_is_known_to_be_good(loader: ConfigLoader, trials: int, origins: list[str]) -> None:
+    branch = branch_of(loader, LR, "sweep.sampler=qmc", f"sweep.n_trials={trials}")
+    assert [point.origin for point in branch.study.planned] == origins
+    assert branch.target == trials
+
+
+def test_a_parameter_that_only_a_later_trial_has_is_looked_at_too(loader: ConfigLoader) -> None:
+    # Given: the second trial was drawn from another momentum than is asked for
+    storage = InMemoryStorage()
+    words = ["optimizer=adamw,sgd", LR, ONLY_SGD, "sweep.sampler=random"]
+    branch = branch_of(loader, *words, "optimizer.momentum=interval(0.5,0.9)", storage=storage)
+    study_id = storage.get_study_id_from_name("lr/all")
+    known = {parameter.key: parameter.distribution for parameter in branch.space.parameters}
+    for drawn in ({"optimizer.lr": 1e-3}, {"optimizer.lr": 1e-3, "optimizer.momentum": 0.95}):
+        of = {**known, "optimizer.momentum": FloatDistribution(0.5, 0.99)}
+        distributions = {key: of[key] for key in drawn}
+        trial = create_trial(state=TrialState.RUNNING, params=drawn, distributions=distributions)
+        storage.create_new_trial(study_id, trial)
+    # When / Then
+    with pytest.raises(SweepError, match=r"its trials drew optimizer\.momentum from FloatDistribution\(high=0\.99"):
+        require_same_distributions(branch)

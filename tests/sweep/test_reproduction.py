@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from landslide.config import check_sweep
@@ -50,6 +52,13 @@ def test_where_and_how_it_runs_is_no_other_experiment(word: str) -> None:
     found = plan(word)
     assert found.changes == ()
     assert word in found.overrides
+
+
+def test_synthetic_tiles_in_the_papers_layout_are_other_data(tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text("{}")
+    found = plan(f"data.root={tmp_path}")
+    assert [str(change) for change in found.changes] == ["data synthetic"]
+    assert found.name == "reproduce-paper-data-synthetic"
 
 
 def test_a_name_too_long_for_a_folder_is_cut_and_still_tells_two_apart() -> None:

@@ -17,7 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.sweep.slots import Task, make_slots, visible_gpus
+from landslide.errors import SweepError
+from landslide.sweep.slots import Task, make_slots, share_of_cores, visible_gpus
 
 GPUS = ["2", "GPU-8f2c", "5"]
 
@@ -74,6 +75,7 @@ def test_each_slot_sees_one_of_the_gpus_that_the_user_left_visible_before_torch_
     assert [each["gpu"] for each in seen] == GPUS[:2]
     assert [each["torch was imported"] for each in seen] == [False, False]
     assert len({each["process"] for each in seen} | {os.getpid()}) == 3
+    assert [each["cores"] for each in seen] == [share_of_cores(index, 2) for index in range(2)]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(GPUS)
     assert told == []
 
@@ -87,6 +89,32 @@ def test_more_slots_than_gpus_share_them_in_turn_and_it_is_said(
     # Then
     assert [each["gpu"] for each in seen] == ["0", "1", "0"]
     assert told == ["3 slots share 2 GPUs, in turn: 0, 1."]
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "share"),
+    [(0, 2, [0, 1]), (1, 2, [2, 3, 4]), (0, 1, [0, 1, 2, 3, 4]), (6, 7, [1]), (2, 3, [3, 4])],
+)
+def test_cores_are_shared_out_and_each_slot_has_one(
+    monkeypatch: pytest.MonkeyPatch, index: int, count: int, share: list[int]
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)))
+    assert share_of_cores(index, count) == share
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_job_that_does_not_compose_is_not_started_and_no_failure_of_the_trial(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    machine_with(monkeypatch, 0, None)
+    slots = make_slots(task, count, print)
+    try:
+        job = slots[0].submit(["nowhere=1"], 0, tmp_path / "0")
+        with pytest.raises(SweepError, match=r"(?s)could not be started: .*nowhere.*the same command goes on"):
+            job.result(timeout=60)
+    finally:
+        for slot in slots:
+            slot.close()
 
 
 @pytest.mark.parametrize(

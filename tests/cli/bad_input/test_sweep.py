@@ -19,6 +19,10 @@ MULTIRUN = [
     row("train.py -m data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
     row("train.py -m data.batch_size=4,8 trainer.accelerator=mps", "accelerator=mps: not on this machine"),
     row("train.py -m optimizer.lr=1e-3,nan,1e-4", f"optimizer.lr=nan: {NUMBER}", "trial 2 of 3: lr=nan"),
+    row(
+        "train.py -m objective.metric=val/false_alarm objective.direction=minimize seed=0,1",
+        "objective.metric=val/false_alarm: every validation tile holds a landslide",
+    ),
     row("train.py -m seed=0,0", "seed=0,0: seed=0 stands there more than once"),
     row("train.py -m 'seed=range(0,0)'", "seed=range(0,0): holds no value"),
     row("train.py -m arch=unet,unett", "unett", "Did you mean 'unet'?"),
