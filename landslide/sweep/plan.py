@@ -196,7 +196,7 @@ def read_request(arguments: list[str], params: Mapping[str, Any], loader: Config
         axis = next((len(parameter.values) for parameter in space.parameters if parameter.key == SEED), 1)
         disk = require_disk(networks, base, again=axis - 1 + repeats_wanted(space, config.sweep))
         _require_groups(compose_one, space)
-    identities = [identity(each, space, data_digest(each)) for each in configs]
+    identities = [identity(each, space, config.sweep, data_digest(each)) for each in configs]
     return Request(space, compose_one, configs, identities, sweep_name(config.sweep, space, config), base, disk)
 
 
@@ -286,8 +286,8 @@ def _points_to_check(space: Space, stratum: Stratum) -> list[dict[str, Any]]:
     return space.corners(stratum)
 
 
-def identity(cfg: DictConfig, space: Space, digest: str | None) -> dict[str, str]:
-    """What makes it this search and no other: space, every value that is not searched, data, version."""
+def identity(cfg: DictConfig, space: Space, settings: DictConfig, digest: str | None) -> dict[str, str]:
+    """What makes it this search and no other: space, how it is searched, every other value, data, version."""
     searched = tuple(parameter.key for parameter in space.parameters)
     flat = {
         key: value
@@ -297,7 +297,7 @@ def identity(cfg: DictConfig, space: Space, digest: str | None) -> dict[str, str
     return {
         **flat,
         **{f"space of {key}": text for key, text in space.describe().items()},
-        **{f"sweep.{key}": str(value) for key, value in how_searched(space, cfg.sweep).items()},
+        **{f"sweep.{key}": str(value) for key, value in how_searched(space, settings).items()},
         "data digest": str(digest),
         "version": __version__,
     }

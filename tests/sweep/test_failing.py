@@ -282,7 +282,7 @@ def test_another_sampler_pruner_or_objective_is_another_sweep(begin: Begin) -> N
     # When
     assert sweep.run() == 2
     assert sweep.run("sweep.sampler=random", "sweep.n_trials=2", "sweep.pruner=median") == 2
-    assert sweep.run("sweep.sampler=random", "sweep.n_trials=2", "sweep.against=[time/fit_s]") == 2
+    assert sweep.run("sweep.n_trials=2", "sweep.against=[time/fit_s]") == 2
     # Then
     assert "sweep.sampler: was random, is grid" in sweep.output
     assert "sweep.pruner: was none, is median" in sweep.output
