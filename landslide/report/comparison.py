@@ -19,7 +19,7 @@ from landslide.report.details import Details, read_details
 from landslide.report.figures import Series, lay_out, to_png
 from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
-from landslide.report.runs import Artifacts, Objective, read_artifacts, read_histories
+from landslide.report.runs import AT, Artifacts, Objective, read_artifacts, read_histories
 from landslide.report.selection import Selection, select
 from landslide.report.strata import RATIOS, Row, Stratum, make_strata, read_rows, same_tiles
 from landslide.report.table import Column
@@ -140,7 +140,7 @@ class Comparison:
     @property
     def caption_of_second(self) -> str:
         """What the numbers of the second table are; empty where there is none."""
-        return f"{table.MARK} As in the first table. {table.CALIBRATION}" if self.second_columns else ""
+        return f"{table.MARK} {AT['best']}. {table.CALIBRATION}" if self.second_columns else ""
 
     @property
     def best_artifacts(self) -> Artifacts:
@@ -205,7 +205,7 @@ class Comparison:
         say(self.caption, "dim")
         for question in () if self.alone else self.questions:
             console.print()
-            say(f"{question.title}: {RATIOS[question.metric]} at the best epoch", "bold")
+            say(f"{question.title}: {RATIOS[question.metric]}", "bold")
             if 0 < len(question.pairs) <= _MOST_PAIRS_PRINTED:
                 table.print_table(console, pairs.columns(question, short=True))
             for text in (question.summary if question.pairs else "", question.refused):
@@ -264,7 +264,12 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
         searches: by name of the sweep, the figures of its report.
     """
     chosen = [
-        replace(picture, name=f"{picture.name}_{number}", title=f"{picture.title}, in {name}")
+        replace(
+            picture,
+            name=f"{picture.name}_{number}",
+            title=f"{picture.title}, in {name}",
+            caption=f"{picture.caption} A trial counts by its best epoch, selected on these tiles.",
+        )
         for number, (name, pictures) in enumerate(searches.items(), start=1)
         for picture in pictures
         if picture.name in ("importances", "slices")

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from landslide.report import Comparison, compare, statistics
 from landslide.report.comparison import with_searches
+from landslide.report.pairs import columns
 from landslide.report.runs import read_validation
 from landslide.report.sweep import report_sweep
 from tests.report import sweeps
@@ -143,9 +144,15 @@ def test_a_single_stratum_is_shown_without_tests_and_says_why(store: Store) -> N
 
 def test_figures_at_the_best_epoch_are_marked_as_selected_and_the_last_epoch_is_not(seeded: Comparison) -> None:
     headings = {column.key: column.heading for column in seeded.columns}
-    for key in ("f1", "recall", "average_precision", "threshold", "temperature"):
+    for key in ("f1", "f1_interval", "recall", "average_precision", "threshold", "temperature"):
         assert headings[key].endswith("\N{DAGGER}")
     assert headings["f1_last"] == "F1, last epoch"
+    assert headings["f1_last_interval"] == "F1, last epoch, 95 %"
+    for question in seeded.questions:
+        of_pairs = [column.heading for column in columns(question)[2:]]
+        last = of_pairs.index("Last epoch")
+        assert all(heading.endswith("\N{DAGGER}") for heading in of_pairs[:last])
+        assert of_pairs[last:] == ["Last epoch", "95 %", "p (Holm)"]
     assert "\N{DAGGER} At the best epoch by val/f1, selected on these tiles" in seeded.caption
 
 
@@ -183,6 +190,7 @@ def test_of_a_sweep_what_mattered_stands_on_the_page(seeded: Comparison) -> None
     titles = [picture.title for picture in found.pictures[-2:]]
     assert titles == ["What mattered, in lr_batch", "F1 against each parameter, in lr_batch"]
     assert all(title in found.html() for title in titles)
+    assert all("selected on these tiles" in picture.caption for picture in found.pictures[-2:])
 
 
 def test_what_is_unfair_stands_in_red_at_the_top(store: Store) -> None:

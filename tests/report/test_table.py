@@ -11,6 +11,7 @@ from rich.console import Console
 
 from landslide.report import Comparison, compare
 from landslide.report.labels import label_runs
+from landslide.report.runs import AT
 from landslide.report.table import MISSING
 from tests.report.conftest import FINISHED, Store
 
@@ -31,7 +32,7 @@ def test_where_the_objective_is_a_loss_the_lowest_comes_first(store: Store) -> N
     compared = compare(store.client, runs)
     # Then
     assert [row.run.id for row in compared.rows] == runs[::-1]
-    assert compared.sentence.startswith("U-Net, lr 0.01 has the lowest validation loss, 0.2000")
+    assert compared.sentence.startswith(f"{AT['best']}, U-Net, lr 0.01 has the lowest validation loss, 0.2000")
     assert "| **0.2000** |" in compared.markdown()
 
 
