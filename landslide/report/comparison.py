@@ -25,8 +25,9 @@ from landslide.report.strata import RATIOS, Row, Stratum, make_strata, read_rows
 from landslide.report.table import Column
 
 _MOST_PAIRS = 28
-"""In Markdown; differences.csv has all."""
+"""In Markdown and LaTeX; differences.csv has all."""
 _MOST_PAIRS_PRINTED = 10
+_MOST_SENTENCES_PRINTED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +119,11 @@ class Comparison:
         return sum(bool(stratum.finished) for stratum in self.strata) < 2
 
     @property
+    def shown_questions(self) -> list[Question]:
+        """Those that are worth asking."""
+        return [] if self.alone else self.questions
+
+    @property
     def caption(self) -> str:
         """What the numbers of the table are."""
         return table.caption(self.objective, self.strata)
@@ -164,10 +170,11 @@ class Comparison:
             table.to_markdown(self.second_columns).rstrip() if self.second_columns else "",
             escape(self.caption_of_second),
         ]
-        for question in () if self.alone else self.questions:
+        for question in self.shown_questions:
             blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
             if question.pairs:
                 blocks += [table.to_markdown(pairs.columns(question, most=_MOST_PAIRS)).rstrip(), question.summary]
+            blocks.append("\n".join(f"- {escape(text)}" for text in question.sentences))
         blocks += [section.markdown() for section in self.details.sections]
         return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -178,13 +185,14 @@ class Comparison:
     def latex(self) -> str:
         """The tables for a paper."""
         below = " ".join([self.sentence, *self.unfair, *self.notes])
-        first = table.to_latex(self.columns, above=self.caption, below=below)
-        if not self.second_columns:
-            return first
-        more = table.to_latex(
-            self.second_columns, above=self.caption_of_second, below="", label="tab:landslide-calibration"
-        )
-        return f"{first}\n{more}"
+        tables = [table.to_latex(self.columns, above=self.caption, below=below)]
+        if self.second_columns:
+            above, label = self.caption_of_second, "tab:landslide-calibration"
+            tables.append(table.to_latex(self.second_columns, above=above, below="", label=label))
+        for question in self.shown_questions:
+            if question.pairs:
+                tables.append(pairs.to_latex(question, most=_MOST_PAIRS))
+        return "\n".join(tables)
 
     def html(self) -> str:
         """A page that stands alone."""
@@ -203,7 +211,7 @@ class Comparison:
         table.print_table(console, self.columns, [not stratum.finished for stratum in self.strata])
         console.print()
         say(self.caption, "dim")
-        for question in () if self.alone else self.questions:
+        for question in self.shown_questions:
             console.print()
             say(f"{question.title}: {RATIOS[question.metric]}", "bold")
             if 0 < len(question.pairs) <= _MOST_PAIRS_PRINTED:
@@ -211,6 +219,10 @@ class Comparison:
             for text in (question.summary if question.pairs else "", question.refused):
                 if text:
                     say(text)
+            for text in question.sentences[:_MOST_SENTENCES_PRINTED]:
+                say(f"- {text}")
+            if (more := len(question.pairs) - _MOST_SENTENCES_PRINTED) > 0:
+                say(f"- {more} more in differences.csv, which -o FOLDER writes.")
         for text in self.notes:
             say(text, "yellow")
 

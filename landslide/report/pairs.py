@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
 
-from landslide.report import statistics
+from landslide.report import statistics, table
 from landslide.report.runs import AT, EPOCHS, Epoch, Run
 from landslide.report.statistics import Difference
 from landslide.report.strata import RATIOS, Stratum, same_tiles
@@ -27,6 +27,9 @@ _ASKED = {
     ),
 }
 _MOST_SAID = 10
+
+BOLD = "Bold: p after Holm's correction over all pairs is 0.05 or less. Intervals are of each pair by itself."
+"""What the marks and the intervals of a table of pairs are."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,21 @@ def columns(question: Question, *, short: bool = False, most: int | None = None)
         found += _test_columns(question.found["last"][:most], "Last epoch")
     of = [(*question.runs.get(pair.first, ()), *question.runs.get(pair.second, ())) for pair in pairs]
     return [*found[:2], *(column.linked(of) for column in found[2:])]
+
+
+def to_latex(question: Question, *, most: int) -> str:
+    """The table of the pairs for a paper, with what the first ones show under it.
+
+    Args:
+        question: with at least one pair.
+        most: pairs to show, the first ones.
+    """
+    return table.to_latex(
+        columns(question, most=most),
+        above=f"{question.title}: {question.asked} {MARK} {AT['best']}. {BOLD}",
+        below=" ".join(text for text in (question.summary, question.refused, *question.sentences) if text),
+        label=f"tab:landslide-{'recipes' if question.title == RECIPES else 'networks'}",
+    )
 
 
 def to_rows(questions: Sequence[Question]) -> str:

@@ -16,6 +16,7 @@ from landslide.report.comparison import with_searches
 from landslide.report.pairs import columns
 from landslide.report.runs import read_validation
 from landslide.report.sweep import report_sweep
+from landslide.report.table import escape_latex
 from tests.report import sweeps
 from tests.report.conftest import Store
 
@@ -124,6 +125,27 @@ def test_both_questions_are_asked_of_every_pair_and_never_mixed(seeded: Comparis
     text = printed(seeded)
     assert text.index(networks.title) < text.index(recipes.title)
     assert "cannot be told apart with 20 tiles and 3 seeds" in seeded.sentence
+
+
+def test_what_each_pair_shows_is_said_in_every_form(seeded: Comparison) -> None:
+    for question in seeded.questions:
+        (said,) = question.sentences
+        assert all(said in text for text in (seeded.html(), seeded.markdown(), " ".join(printed(seeded).split())))
+        assert escape_latex(said) in seeded.latex()
+    assert r"\label{tab:landslide-networks}" in seeded.latex()
+    assert r"\label{tab:landslide-recipes}" in seeded.latex()
+
+
+def test_the_terminal_says_the_first_three_and_how_many_more_there_are(store: Store) -> None:
+    # Given: six pairs of networks, none of recipes
+    runs = [store.tested(0.6 + 0.1 * at, params={"optimizer.lr": f"{at + 1}e-3"}) for at in range(4)]
+    # When
+    compared = compare(store.client, runs)
+    networks, _ = compared.questions
+    told = " ".join(printed(compared).split())
+    # Then
+    assert [sentence in told for sentence in networks.sentences] == [True] * 3 + [False] * 3
+    assert told.count("- 3 more in differences.csv, which -o FOLDER writes.") == 1
 
 
 def test_with_one_seed_each_the_second_question_is_refused_in_words(store: Store) -> None:
