@@ -56,7 +56,8 @@ def render_reproduction(reproduction: Reproduction) -> str:
     return fill(
         "reproduction.html.j2",
         reproduction,
-        address=lambda run: _address(reproduction.tracking_uri, [run]),
+        address=partial(_address, reproduction.tracking_uri),
+        runs_of_row=_runs_of_row,
     )
 
 
