@@ -14,7 +14,7 @@ pictures.py    the figures of a comparison, with their words
 landslides.py  landslide by landslide; section.py a table with its words
 atlas.py       which tiles are hard; sheet.py those that are drawn
 details.py     all of these, from what runs stored
-page.py        the HTML page, from page.html.j2
+page.py        the HTML page, from page.html.j2 and table.html.j2
 comparison.py  all of it for a selection
 beside.py      a second process that draws
 paper.py       what Oak et al. 2024 print; reproduction.py sets it beside ours, from reproduction_*.py

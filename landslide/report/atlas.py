@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from landslide.metrics import ratios
 from landslide.report.figures import styled, wrapped
 from landslide.report.pictures import Picture
-from landslide.report.runs import Run
+from landslide.report.runs import AT, Run
 from landslide.report.section import Section
 from landslide.report.table import MISSING, Cell, Column, words
 from landslide.report.table import to_csv as csv_text
@@ -23,7 +23,7 @@ RIGHT = 0.5
 
 _RULE = (
     f"A model gets a tile right where F1 of the tile is {RIGHT} or more, on average over its seeds; tiles without a "
-    "landslide have no F1 and are left out. At the best epoch, selected on these tiles."
+    f"landslide have no F1 and are left out. {AT['best']}."
 )
 
 

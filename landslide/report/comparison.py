@@ -19,14 +19,15 @@ from landslide.report.details import Details, read_details
 from landslide.report.figures import Series, lay_out, to_png
 from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
-from landslide.report.runs import Artifacts, Objective, read_artifacts, read_histories
+from landslide.report.runs import AT, Artifacts, Objective, read_artifacts, read_histories
 from landslide.report.selection import Selection, select
 from landslide.report.strata import RATIOS, Row, Stratum, make_strata, read_rows, same_tiles
 from landslide.report.table import Column
 
 _MOST_PAIRS = 28
-"""In Markdown; differences.csv has all."""
+"""In Markdown and LaTeX; differences.csv has all."""
 _MOST_PAIRS_PRINTED = 10
+_MOST_SENTENCES_PRINTED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +119,11 @@ class Comparison:
         return sum(bool(stratum.finished) for stratum in self.strata) < 2
 
     @property
+    def shown_questions(self) -> list[Question]:
+        """Those that are worth asking."""
+        return [] if self.alone else self.questions
+
+    @property
     def caption(self) -> str:
         """What the numbers of the table are."""
         return table.caption(self.objective, self.strata)
@@ -140,7 +146,7 @@ class Comparison:
     @property
     def caption_of_second(self) -> str:
         """What the numbers of the second table are; empty where there is none."""
-        return f"{table.MARK} As in the first table. {table.CALIBRATION}" if self.second_columns else ""
+        return f"{table.MARK} {AT['best']}. {table.CALIBRATION}" if self.second_columns else ""
 
     @property
     def best_artifacts(self) -> Artifacts:
@@ -164,10 +170,11 @@ class Comparison:
             table.to_markdown(self.second_columns).rstrip() if self.second_columns else "",
             escape(self.caption_of_second),
         ]
-        for question in () if self.alone else self.questions:
+        for question in self.shown_questions:
             blocks += [f"**{question.title}**: {escape(question.asked)}", escape(question.refused)]
             if question.pairs:
                 blocks += [table.to_markdown(pairs.columns(question, most=_MOST_PAIRS)).rstrip(), question.summary]
+            blocks.append("\n".join(f"- {escape(text)}" for text in question.sentences))
         blocks += [section.markdown() for section in self.details.sections]
         return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -178,13 +185,14 @@ class Comparison:
     def latex(self) -> str:
         """The tables for a paper."""
         below = " ".join([self.sentence, *self.unfair, *self.notes])
-        first = table.to_latex(self.columns, above=self.caption, below=below)
-        if not self.second_columns:
-            return first
-        more = table.to_latex(
-            self.second_columns, above=self.caption_of_second, below="", label="tab:landslide-calibration"
-        )
-        return f"{first}\n{more}"
+        tables = [table.to_latex(self.columns, above=self.caption, below=below)]
+        if self.second_columns:
+            above, label = self.caption_of_second, "tab:landslide-calibration"
+            tables.append(table.to_latex(self.second_columns, above=above, below="", label=label))
+        for question in self.shown_questions:
+            if question.pairs:
+                tables.append(pairs.to_latex(question, most=_MOST_PAIRS))
+        return "\n".join(tables)
 
     def html(self) -> str:
         """A page that stands alone."""
@@ -203,14 +211,18 @@ class Comparison:
         table.print_table(console, self.columns, [not stratum.finished for stratum in self.strata])
         console.print()
         say(self.caption, "dim")
-        for question in () if self.alone else self.questions:
+        for question in self.shown_questions:
             console.print()
-            say(f"{question.title}: {RATIOS[question.metric]} at the best epoch", "bold")
+            say(f"{question.title}: {RATIOS[question.metric]}", "bold")
             if 0 < len(question.pairs) <= _MOST_PAIRS_PRINTED:
                 table.print_table(console, pairs.columns(question, short=True))
             for text in (question.summary if question.pairs else "", question.refused):
                 if text:
                     say(text)
+            for text in question.sentences[:_MOST_SENTENCES_PRINTED]:
+                say(f"- {text}")
+            if (more := len(question.pairs) - _MOST_SENTENCES_PRINTED) > 0:
+                say(f"- {more} more in differences.csv, which -o FOLDER writes.")
         for text in self.notes:
             say(text, "yellow")
 
@@ -264,7 +276,12 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
         searches: by name of the sweep, the figures of its report.
     """
     chosen = [
-        replace(picture, name=f"{picture.name}_{number}", title=f"{picture.title}, in {name}")
+        replace(
+            picture,
+            name=f"{picture.name}_{number}",
+            title=f"{picture.title}, in {name}",
+            caption=f"{picture.caption} A trial counts by its best epoch, selected on these tiles.",
+        )
         for number, (name, pictures) in enumerate(searches.items(), start=1)
         for picture in pictures
         if picture.name in ("importances", "slices")

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from landslide.report.figures import PALETTE, styled
 from landslide.report.pictures import Picture
+from landslide.report.runs import AT
 from landslide.report.section import Runs, Section, means
 from landslide.report.table import Column, csv_number, words
 from landslide.report.table import to_csv as csv_text
@@ -25,7 +26,7 @@ SIZES_M2 = (0.0, 100.0, 1_000.0, 10_000.0, 100_000.0, math.inf)
 HALF = 0.5
 """Share of its pixels from which a landslide counts as half found."""
 
-SELECTED = "At the best epoch, selected on these tiles; mean ± standard deviation over seeds."
+SELECTED = f"{AT['best']}; mean ± standard deviation over seeds."
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def make_picture(strata: Strata) -> Picture | None:
     return Picture(
         "found_by_size",
         "Landslides found, by their size",
-        "Share of the landslides of a size of which at least half of the pixels is found, at the best epoch; in "
-        "brackets how many there are. A dot is the mean over seeds, a line reaches from the worst seed to the best.",
+        f"{AT['best']}. Share of the landslides of a size of which at least half of the pixels is found; in brackets "
+        "how many there are. A dot is the mean over seeds, a line reaches from the worst seed to the best.",
         f"Share of landslides found by size. {'; '.join(said)}.",
         found_by_size_figure([_heading(known, at) for at in shown], rows),
     )

@@ -42,7 +42,8 @@ def render(comparison: Comparison) -> str:
         unfinished=[not stratum.finished for stratum in comparison.strata],
         strata_columns=_first(comparison.columns, "model", "f1", "f1_interval", "f1_last", "f1_last_interval"),
         run_columns=table.run_columns(comparison.rows, comparison.objective, one_device=comparison.one_device),
-        questions=[(question, pairs.columns(question)) for question in comparison.questions if not comparison.alone],
+        questions=[(question, pairs.columns(question)) for question in comparison.shown_questions],
+        bold=pairs.BOLD,
         calibration=table.CALIBRATION,
         shared=_shared_params(comparison),
         facts=_facts(comparison),
@@ -55,7 +56,8 @@ def render_reproduction(reproduction: Reproduction) -> str:
     return fill(
         "reproduction.html.j2",
         reproduction,
-        address=lambda run: _address(reproduction.tracking_uri, [run]),
+        address=partial(_address, reproduction.tracking_uri),
+        runs_of_row=_runs_of_row,
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
 
-from landslide.report import statistics
-from landslide.report.runs import EPOCHS, Epoch, Run
+from landslide.report import statistics, table
+from landslide.report.runs import AT, EPOCHS, Epoch, Run
 from landslide.report.statistics import Difference
 from landslide.report.strata import RATIOS, Stratum, same_tiles
 from landslide.report.table import MARK, MISSING, Cell, Column, csv_number, interval_cell, listed, to_csv, words
@@ -27,6 +27,9 @@ _ASKED = {
     ),
 }
 _MOST_SAID = 10
+
+BOLD = "Bold: p after Holm's correction over all pairs is 0.05 or less. Intervals are of each pair by itself."
+"""What the marks and the intervals of a table of pairs are."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,13 @@ class Question:
 
     @property
     def sentences(self) -> list[str]:
-        """What the first pairs show, at the best epoch."""
-        return [statistics.sentence(pair, RATIOS[self.metric]) for pair in self.pairs[:_MOST_SAID]]
+        """What the first pairs show at the last epoch, which was not selected; where it is missing, at the best one."""
+        return self.said("last" if "last" in self.found else "best")
+
+    def said(self, which: Epoch) -> list[str]:
+        """What the first pairs show at an epoch."""
+        pairs = self.found.get(which, ())[:_MOST_SAID]
+        return [f"{AT[which]}: {statistics.sentence(pair, RATIOS[self.metric])}" for pair in pairs]
 
     @property
     def summary(self) -> str:
@@ -101,18 +109,33 @@ def columns(question: Question, *, short: bool = False, most: int | None = None)
     found = [
         words("First", [pair.first for pair in pairs]),
         words("Second", [pair.second for pair in pairs]),
-        *_test_columns(pairs, f"{name} difference{MARK}"),
-        _numbers("effect", "Effect", [pair.effect for pair in pairs], "{:+.2f}"),
+        *_test_columns(pairs, f"{name} difference", MARK),
+        _numbers("effect", f"Effect{MARK}", [pair.effect for pair in pairs], "{:+.2f}"),
     ]
     if question.title == RECIPES:
         needed = [_needed(pair) for pair in pairs]
-        found.append(words("Needed", needed))
+        found.append(words(f"Needed{MARK}", needed, key="needed"))
         if not short:
-            found.insert(-1, _numbers("df", "df", [pair.df for pair in pairs], "{:.1f}"))
+            found.insert(-1, _numbers("df", f"df{MARK}", [pair.df for pair in pairs], "{:.1f}"))
     if "last" in question.found and not short:
         found += _test_columns(question.found["last"][:most], "Last epoch")
     of = [(*question.runs.get(pair.first, ()), *question.runs.get(pair.second, ())) for pair in pairs]
     return [*found[:2], *(column.linked(of) for column in found[2:])]
+
+
+def to_latex(question: Question, *, most: int) -> str:
+    """The table of the pairs for a paper, with what the first ones show under it.
+
+    Args:
+        question: with at least one pair.
+        most: pairs to show, the first ones.
+    """
+    return table.to_latex(
+        columns(question, most=most),
+        above=f"{question.title}: {question.asked} {MARK} {AT['best']}. {BOLD}",
+        below=" ".join(text for text in (question.summary, question.refused, *question.sentences) if text),
+        label=f"tab:landslide-{'recipes' if question.title == RECIPES else 'networks'}",
+    )
 
 
 def to_rows(questions: Sequence[Question]) -> str:
@@ -185,16 +208,16 @@ def _counts(strata: Sequence[Stratum], which: Epoch, seeds: int = 1) -> dict[str
     return there if len(there) == len(strata) else {}
 
 
-def _test_columns(pairs: Sequence[Difference], heading: str) -> list[Column]:
+def _test_columns(pairs: Sequence[Difference], heading: str, mark: str = "") -> list[Column]:
     key = heading.partition(" ")[0].lower()
     told = [
         Cell(MISSING) if isnan(p := pair.p_holm) else Cell(statistics.p_text(p), p, best=pair.told_apart)
         for pair in pairs
     ]
     return [
-        _numbers(f"{key}_difference", heading, [pair.difference for pair in pairs], "{:+.4f}"),
-        Column(f"{key}_interval", "95 %", tuple(interval_cell(pair.low, pair.high) for pair in pairs)),
-        Column(f"{key}_p", "p (Holm)", tuple(told)),
+        _numbers(f"{key}_difference", f"{heading}{mark}", [pair.difference for pair in pairs], "{:+.4f}"),
+        Column(f"{key}_interval", f"95 %{mark}", tuple(interval_cell(pair.low, pair.high) for pair in pairs)),
+        Column(f"{key}_p", f"p (Holm){mark}", tuple(told)),
     ]
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from landslide.metrics import ratios
 from landslide.report import calibration, figures
 from landslide.report.figures import Series
-from landslide.report.runs import Artifacts, Objective
+from landslide.report.runs import AT, Artifacts, Objective
 from landslide.report.strata import RATIOS, Stratum
 from landslide.report.table import clock
 
@@ -80,9 +80,9 @@ def _forest(comparison: Comparison, best: Sequence[Stratum], note: str) -> Pictu
     return Picture(
         "estimates",
         f"{RATIOS[metric]} with its uncertainty",
-        f"At the best epoch, selected on these tiles. {comparison.caption_of_intervals}{differences}{note}",
+        f"{AT['best']}. {comparison.caption_of_intervals}{differences}{note}",
         f"{RATIOS[metric]} and its 95 % interval: {'; '.join(said)}."
-        + "".join(f" {sentence}" for sentence in recipes.sentences if pairs),
+        + "".join(f" {sentence}" for sentence in recipes.said("best") if pairs),
         figures.forest_figure(estimates, pairs, RATIOS[metric]),
     )
 
@@ -97,7 +97,8 @@ def _tiles(artifacts: Mapping[str, Artifacts], best: Sequence[Stratum], note: st
     return Picture(
         "tiles",
         "The same tiles, seen by every model",
-        f"F1 of each tile is under its prediction; the table pools the pixels of all validation tiles.{seeds}{note}",
+        f"{AT['best']}. F1 of each tile is under its prediction; the table pools the pixels of all validation "
+        f"tiles.{seeds}{note}",
         f"Image, truth and prediction of {', '.join(there)}, with F1 of each tile. {rule}",
         figures.tiles_figure(there),
         photographic=True,
@@ -114,7 +115,7 @@ def _matrices(best: Sequence[Stratum], note: str) -> Picture | None:
     return Picture(
         "confusion_matrices",
         "Confusion matrices",
-        f"Pixels of all validation tiles at the best epoch{seeds}, and their share of the true class (the row).{note}",
+        f"{AT['best']}. Pixels of all validation tiles{seeds}, and their share of the true class (the row).{note}",
         f"Confusion matrices. Of the landslide pixels, {', '.join(recalls)}.",
         figures.confusion_matrices_figure(counts),
     )
@@ -133,8 +134,8 @@ def _precision_recall(best: Sequence[Stratum], note: str) -> Picture | None:
     return Picture(
         "precision_recall",
         "Precision and recall at every threshold",
-        "Pixels of all validation tiles and seeds at the best epoch. Circle: threshold 0.5. Square: the threshold with "
-        f"the highest F1, selected on these tiles.{note}",
+        f"{AT['best']}. Pixels of all validation tiles and seeds. Circle: threshold 0.5. Square: the threshold with "
+        f"the highest F1, selected on these tiles too.{note}",
         f"Precision-recall curves. {'; '.join(said)}.",
         figures.precision_recall_figure(
             {stratum.name: calibration.pr_curve(each) for stratum, each in there.items()},
@@ -154,13 +155,13 @@ def _reliability(best: Sequence[Stratum], note: str) -> Picture | None:
         after = ""
         if np.isfinite(temperature):
             error = calibration.expected_calibration_error(histogram, temperature)
-            after = f", {error:.4f} after logits are divided by {temperature:.2f} (selected on these tiles)"
+            after = f", {error:.4f} after logits are divided by {temperature:.2f} (selected on these tiles too)"
         said.append(f"{stratum.name} {calibration.expected_calibration_error(histogram):.4f}{after}")
     return Picture(
         "reliability",
         "How far a probability can be taken at its word",
-        f"On the diagonal, what is called landslide with probability p is landslide in a share p. Expected calibration "
-        f"error: {'; '.join(said)}.{note}",
+        f"{AT['best']}. On the diagonal, what is called landslide with probability p is landslide in a share p. "
+        f"Expected calibration error: {'; '.join(said)}.{note}",
         f"Reliability diagram. Expected calibration error: {'; '.join(said)}.",
         figures.reliability_figure({each.name: calibration.reliability(found) for each, found in there.items()}),
     )
@@ -185,7 +186,8 @@ def _curves(comparison: Comparison, best: Sequence[Stratum], objective: Objectiv
     return Picture(
         "loss_curves",
         "Loss and objective by epoch",
-        f"Dashed: training loss. Solid: validation. The dot is the best epoch.{each} Scales are shared.{note}",
+        f"Dashed: training loss. Solid: validation. The dot is the best epoch, selected on these tiles.{each} "
+        f"Scales are shared.{note}",
         f"Curves of the losses and of {objective.metric} by epoch. {'; '.join(epochs)}.",
         figures.loss_curves_figure(histories, objective.metric),
     )
@@ -204,7 +206,7 @@ def _time(best: Sequence[Stratum], note: str) -> Picture | None:
     return Picture(
         "f1_against_time",
         "F1 against training time",
-        f"Up and to the left is better.{means}{note}",
+        f"{AT['best']}. Up and to the left is better.{means}{note}",
         f"F1 at the best epoch against training time. {'; '.join(said)}.",
         figures.f1_against_time_figure(points),
     )

@@ -68,7 +68,7 @@ def settings_table(
     return [
         words("Hyperparameter", [row.name for row in rows]),
         words(CITATION, [row.theirs for row in rows]),
-        words("Ours", [row.ours for row in rows]),
+        words("Ours", [row.ours for row in rows]).linked([(run,)] * len(rows)),
         words("Differs because", why),
     ]
 

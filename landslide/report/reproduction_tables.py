@@ -58,6 +58,7 @@ def _settings(model: Model, shown: Shown, changes: Sequence[Change]) -> Table:
 def _results(models: Sequence[Model], changes: Sequence[Change]) -> Table:
     rows = [(model, quantity) for model in models for quantity in (*METRICS, TIME)]
     found = [model.estimate(quantity) for model, quantity in rows]
+    runs = [model.runs for model, _ in rows]
     ours = [
         estimate_text(each) if quantity != TIME else minutes_text(model.minutes)
         for (model, quantity), each in zip(rows, found, strict=True)
@@ -69,8 +70,8 @@ def _results(models: Sequence[Model], changes: Sequence[Change]) -> Table:
             words("Model", [model.name for model, _ in rows]),
             words("Quantity", [RATIOS.get(quantity, "Time (min)") for _, quantity in rows]),
             _numbers(CITATION, [theirs_text(TABLE_II[model.arch], quantity) for model, quantity in rows]),
-            _numbers("Ours", ours, [model.mean(quantity) for model, quantity in rows]),
-            Column("interval", "95 % interval", tuple(map(_interval, found))),
+            _numbers("Ours", ours, [model.mean(quantity) for model, quantity in rows]).linked(runs),
+            Column("interval", "95 % interval", tuple(map(_interval, found))).linked(runs),
             words("Verdict on ours", [verdict_on(model, quantity, changes) for model, quantity in rows]),
         ],
         f"Ours at the last epoch, mean {PLUS_MINUS} standard deviation over seeds, pixels of all validation tiles "
@@ -82,6 +83,7 @@ def _results(models: Sequence[Model], changes: Sequence[Change]) -> Table:
 
 def _orders(models: Sequence[Model], changes: Sequence[Change]) -> Table:
     found = rankings(models)
+    runs = [tuple(run for model in models for run in model.runs)] * len(found)
     several = " Our runs were trained on several devices, so their times are not ranked."
     return Table(
         titled("Rankings", changes),
@@ -89,8 +91,8 @@ def _orders(models: Sequence[Model], changes: Sequence[Change]) -> Table:
             words("By", [RATIOS.get(ranking.quantity, "Training time") for ranking in found]),
             words(CITATION, [", ".join(ranking.theirs) for ranking in found]),
             words("Ours", [", ".join(ranking.ours) for ranking in found]),
-            _numbers("Kendall's tau", [two_digits(ranking.tau) for ranking in found]),
-            _numbers("p", [two_digits(ranking.p) for ranking in found]),
+            _numbers("Kendall's tau", [two_digits(ranking.tau) for ranking in found]).linked(runs),
+            _numbers("p", [two_digits(ranking.p) for ranking in found]).linked(runs),
         ],
         "Best first. Of four models even the same order (tau 1) has p = 0.08: two of the 24 orders are so far from "
         f"chance.{'' if one_device(models) else several}",
@@ -105,7 +107,7 @@ def _times(models: Sequence[Model], changes: Sequence[Change]) -> Table:
         [
             words("Model", [model.name for model in models]),
             _numbers(CITATION, ratio_texts(theirs, list(theirs))),
-            _numbers("Ours", ratio_texts(ours, list(theirs))),
+            _numbers("Ours", ratio_texts(ours, list(theirs))).linked([model.runs for model in models]),
         ],
         "Minutes are of two machines, and of two programs on them; ratios are what can be compared. Runs that "
         "trained side by side (sweep.slots) shared a machine, which moves ours.",

@@ -29,6 +29,9 @@ Epoch = Literal["best", "last"]
 EPOCHS: tuple[Epoch, ...] = ("best", "last")
 """Of which a run stores what it validated; the best one was selected on the tiles that it is measured on."""
 
+AT: dict[Epoch, str] = {"best": "At the best epoch, selected on these tiles", "last": "At the last epoch"}
+"""How words begin that stand beside numbers of an epoch."""
+
 BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, EOFError)
 """What a file raises that was cut off while it was written, or that somebody else wrote."""
 

@@ -21,6 +21,7 @@ from PIL import Image
 from landslide.report.atlas import RIGHT, Atlas
 from landslide.report.figures import Panel, UInt8, tiles_figure
 from landslide.report.pictures import Picture
+from landslide.report.runs import AT
 
 PERCENTILES = (10, 50, 90)
 MOST_MISSED = 4
@@ -150,8 +151,8 @@ def make_picture(choice: Choice, panels: Mapping[str, Panel]) -> Picture:
     return Picture(
         choice.name,
         choice.title,
-        "F1 of each tile is under its prediction; the table pools the pixels of all validation tiles. Of several "
-        "seeds the first one is drawn.",
+        f"{AT['best']}. F1 of each tile is under its prediction; the table pools the pixels of all validation tiles. "
+        "Of several seeds the first one is drawn.",
         f"Image, truth and prediction of {', '.join(panels)}, with F1 of each tile. {choice.rule}",
         tiles_figure({first: _part(panels[first], choice), **{model: panels[model] for model in others}}),
         photographic=True,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from landslide.report.labels import ARCHITECTURES
 from landslide.report.pairs import Question
-from landslide.report.runs import Objective, Run
+from landslide.report.runs import AT, Objective, Run
 from landslide.report.strata import RATIOS, Row, Stratum
 from landslide.report.table import listed
 
@@ -99,13 +99,13 @@ def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
     if not others:
         among = f"in the mean of {len(first.finished)} runs " if len(first.finished) > 1 else ""
         return (
-            f"{first.name} reached {name} {first.score:.4f} {among}".rstrip()
+            f"{AT['best']}, {first.name} reached {name} {first.score:.4f} {among}".rstrip()
             + f"{time}; no other finished {'stratum' if among else 'run'} stands beside it."
         )
     order = "highest" if objective.maximize else "lowest"
     mean = "mean " if any(len(stratum.finished) > 1 for stratum in ranked) else ""
     second = f"{others[0].name} follows with {others[0].score:.4f}"
-    return f"{first.name} has the {order} {mean}{name}, {first.score:.4f}{time}; {second}."
+    return f"{AT['best']}, {first.name} has the {order} {mean}{name}, {first.score:.4f}{time}; {second}."
 
 
 def _trust(ranked: Sequence[Stratum], questions: Sequence[Question]) -> str:

@@ -374,8 +374,7 @@ def _ranked(number: _Number, cells: Sequence[Cell], rankable: bool) -> Column:
         choose = max if number.larger_is_better else min
         best = number.text(choose(cell.value for cell in known if cell.value is not None))
         cells = [replace(cell, best=cell.value is not None and number.text(cell.value) == best) for cell in cells]
-    heading = f"{number.heading}{MARK}" if number.key in SELECTED else number.heading
-    return Column(number.key, heading, tuple(cells), second=number.second, rankable=rankable)
+    return Column(number.key, number.heading + _mark(number), tuple(cells), second=number.second, rankable=rankable)
 
 
 def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
@@ -384,7 +383,11 @@ def _interval_column(number: _Number, strata: Sequence[Stratum]) -> Column:
         found = stratum.interval(number.key)
         cells.append(replace(interval_cell(found.low, found.high), runs=_counted(stratum)) if found else Cell(MISSING))
     second = number.key != "f1" or all(cell.value is None for cell in cells)
-    return Column(f"{number.key}_interval", f"{number.heading}, 95 %", tuple(cells), second=second)
+    return Column(f"{number.key}_interval", f"{number.heading}, 95 %{_mark(number)}", tuple(cells), second=second)
+
+
+def _mark(number: _Number) -> str:
+    return MARK if number.key in SELECTED else ""
 
 
 def _counted(stratum: Stratum) -> tuple[Run, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,14 @@ from mlflow.tracking import MlflowClient
 
 from landslide.metrics import ratios
 from landslide.report import Comparison, compare
+from landslide.report.runs import EPOCHS
 from landslide.report.sheet import pack_tiles
 from landslide.training.landslides import measure_landslides
 from tests.report.conftest import base_params, log_run, save_arrays, series, validation
 from tests.report.test_page import Tags
 
 TILES, SIDE = 12, 48
+MARKED = "selected on these tiles"
 
 
 class Stored(NamedTuple):
@@ -128,6 +131,42 @@ def test_tables_reach_the_page_with_links_and_the_markdown(stored: Stored, compa
         assert section.title in page.text
         assert section.caption in page.text
         assert f"**{section.title}**" in compared.markdown()
+
+
+def test_every_caption_and_sentence_is_of_the_last_epoch_or_says_that_it_is_selected(stored: Stored) -> None:
+    # Given: two seeds of two models, so that both questions have an answer; tiles as before there were sheets
+    runs = [*stored.runs.values(), stored.log("fpn", "1", 9)]
+    before = [stored.log(arch, "0", 4, maps=False) for arch in ("unet", "fpn")]
+    for run_id in before:
+        panel = {**prediction(4, "tile"), "rule": np.array("all of them")}
+        path = save_arrays(stored.folder / "panel.npz", panel)
+        stored.client.log_artifact(run_id, str(path), "validation")
+    found = [compare(stored.client, runs), compare(stored.client, before), compare(stored.client, before[:1])]
+    pictures = [picture for each in found for picture in each.pictures]
+    # When
+    texts = [text for each in found for text in (each.sentence, each.caption, each.caption_of_second)]
+    texts += [part.caption for part in (*pictures, *(section for each in found for section in each.details.sections))]
+    texts += [text for question in found[0].questions for text in (question.summary, *question.sentences)]
+    texts += [text for question in found[0].questions for which in EPOCHS for text in question.said(which)]
+    # Then: a threshold or a temperature is selected besides, and its mark is not the epoch's
+    marked = [text for text in texts if MARKED in text.replace(f"{MARKED} too", "")]
+    assert [text for text in texts if not text.startswith("At the last epoch: ") and text not in marked] == []
+    assert {picture.name for picture in pictures} == {
+        *("estimates", "tiles", "confusion_matrices", "precision_recall", "reliability", "loss_curves"),
+        *("f1_against_time", "missed_tiles", "found_by_size", "agreement"),
+    }
+    assert len([section for each in found for section in each.details.sections]) >= 4
+    assert all(question.sentences for question in found[0].questions)
+
+
+def test_a_sentence_is_of_the_last_epoch_and_of_the_best_one_where_no_last_was_stored(stored: Stored) -> None:
+    # Given
+    runs = [*stored.runs.values(), stored.log("fpn", "1", 9)]
+    networks, recipes = compare(stored.client, runs).questions
+    without = replace(recipes, found={"best": recipes.found["best"]})
+    # Then
+    assert all(text.startswith("At the last epoch: ") for text in (*networks.sentences, *recipes.sentences))
+    assert all(text.startswith(f"At the best epoch, {MARKED}: ") for text in without.sentences)
 
 
 def test_csv_files_hold_every_run_and_every_tile(stored: Stored, compared: Comparison) -> None:

@@ -16,6 +16,7 @@ from landslide.report.reproduction_verdicts import BETTER, WITHIN, WORSE, rankin
 from landslide.report.statistics import estimate
 from landslide.report.table import MISSING
 from tests.report.reproductions import EPOCHS, cells, four, model, reproduction
+from tests.report.test_page import Tags
 
 
 def test_each_cell_has_the_papers_number_ours_its_interval_and_a_verdict() -> None:
@@ -152,3 +153,28 @@ def test_the_page_says_the_paper_contradicts_itself_and_links_each_run() -> None
     assert "which 80 images it validated on is not published" in page
     assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/linknet2">seed 2</a>' in page
     assert page.count("<svg") == 2
+
+
+def test_each_number_of_ours_links_to_the_runs_that_it_is_of_and_those_of_the_paper_to_none() -> None:
+    # Given: LinkNet has one seed
+    models = [*four()[:3], model("linknet", 0.8, seeds=1)]
+    found = reproduction(*models)
+    # When
+    links = Tags(found.html()).links
+
+    # Then
+    def address(*ids: str) -> str:
+        if len(ids) == 1:
+            return f"http://127.0.0.1:5000/#/experiments/1/runs/{ids[0]}"
+        quoted = ",".join(f"%22{each}%22" for each in ids)
+        return f"http://127.0.0.1:5000/#/compare-runs?runs=[{quoted}]&experiments=[%221%22]"
+
+    of_unet = [run.id for run in models[0].runs]
+    of_all = [run.id for each in models for run in each.runs]
+    settings = len(found.tables[0].columns[0].cells)
+    assert links.count(address(*of_unet)) == 4 + 4 + 1 + 1  # metrics, their intervals, minutes, ratio of times
+    assert links.count(address("linknet0")) == 4 + 4 + 1 + 1 + 1  # and in the footer
+    assert links.count(address(*of_all)) == 2 * 5  # tau and p, of each metric and of time
+    assert links.count(address("unet0")) == settings + 1
+    assert len(links) == 3 * 10 + 11 + 10 + settings + 3 * 3
+    assert None not in links

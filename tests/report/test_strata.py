@@ -13,8 +13,10 @@ from sklearn.metrics import average_precision_score
 
 from landslide.report import Comparison, compare, statistics
 from landslide.report.comparison import with_searches
+from landslide.report.pairs import columns
 from landslide.report.runs import read_validation
 from landslide.report.sweep import report_sweep
+from landslide.report.table import escape_latex
 from tests.report import sweeps
 from tests.report.conftest import Store
 
@@ -125,6 +127,27 @@ def test_both_questions_are_asked_of_every_pair_and_never_mixed(seeded: Comparis
     assert "cannot be told apart with 20 tiles and 3 seeds" in seeded.sentence
 
 
+def test_what_each_pair_shows_is_said_in_every_form(seeded: Comparison) -> None:
+    for question in seeded.questions:
+        (said,) = question.sentences
+        assert all(said in text for text in (seeded.html(), seeded.markdown(), " ".join(printed(seeded).split())))
+        assert escape_latex(said) in seeded.latex()
+    assert r"\label{tab:landslide-networks}" in seeded.latex()
+    assert r"\label{tab:landslide-recipes}" in seeded.latex()
+
+
+def test_the_terminal_says_the_first_three_and_how_many_more_there_are(store: Store) -> None:
+    # Given: six pairs of networks, none of recipes
+    runs = [store.tested(0.6 + 0.1 * at, params={"optimizer.lr": f"{at + 1}e-3"}) for at in range(4)]
+    # When
+    compared = compare(store.client, runs)
+    networks, _ = compared.questions
+    told = " ".join(printed(compared).split())
+    # Then
+    assert [sentence in told for sentence in networks.sentences] == [True] * 3 + [False] * 3
+    assert told.count("- 3 more in differences.csv, which -o FOLDER writes.") == 1
+
+
 def test_with_one_seed_each_the_second_question_is_refused_in_words(store: Store) -> None:
     runs = [store.tested(f1, params={"arch.name": arch}) for arch, f1 in (("unet", 0.8), ("fpn", 0.9))]
     compared = compare(store.client, runs)
@@ -143,9 +166,15 @@ def test_a_single_stratum_is_shown_without_tests_and_says_why(store: Store) -> N
 
 def test_figures_at_the_best_epoch_are_marked_as_selected_and_the_last_epoch_is_not(seeded: Comparison) -> None:
     headings = {column.key: column.heading for column in seeded.columns}
-    for key in ("f1", "recall", "average_precision", "threshold", "temperature"):
+    for key in ("f1", "f1_interval", "recall", "average_precision", "threshold", "temperature"):
         assert headings[key].endswith("\N{DAGGER}")
     assert headings["f1_last"] == "F1, last epoch"
+    assert headings["f1_last_interval"] == "F1, last epoch, 95 %"
+    for question in seeded.questions:
+        of_pairs = [column.heading for column in columns(question)[2:]]
+        last = of_pairs.index("Last epoch")
+        assert all(heading.endswith("\N{DAGGER}") for heading in of_pairs[:last])
+        assert of_pairs[last:] == ["Last epoch", "95 %", "p (Holm)"]
     assert "\N{DAGGER} At the best epoch by val/f1, selected on these tiles" in seeded.caption
 
 
@@ -183,6 +212,7 @@ def test_of_a_sweep_what_mattered_stands_on_the_page(seeded: Comparison) -> None
     titles = [picture.title for picture in found.pictures[-2:]]
     assert titles == ["What mattered, in lr_batch", "F1 against each parameter, in lr_batch"]
     assert all(title in found.html() for title in titles)
+    assert all("selected on these tiles" in picture.caption for picture in found.pictures[-2:])
 
 
 def test_what_is_unfair_stands_in_red_at_the_top(store: Store) -> None:

@@ -7,13 +7,14 @@ from statistics import mean
 import pytest
 
 from landslide.report import Comparison, compare
+from landslide.report.runs import AT
 from tests.report.conftest import Store
 
 
 def test_one_seed_each_is_called_chance(comparison: Comparison) -> None:
     f1 = {row.label.text: row.score for row in comparison.rows}
-    start = f"U-Net has the highest F1, {f1['U-Net']:.4f}, after 10 min 12 s; FPN follows with {f1['FPN']:.4f}."
-    assert comparison.sentence.startswith(start)
+    first = f"{AT['best']}, U-Net has the highest F1, {f1['U-Net']:.4f}, after 10 min 12 s;"
+    assert comparison.sentence.startswith(f"{first} FPN follows with {f1['FPN']:.4f}.")
     assert "may be chance" in comparison.sentence
     assert comparison.sentence.endswith("Not finished: 1 failed.")
 
@@ -29,14 +30,14 @@ def test_repeats_are_ranked_by_their_mean(store: Store) -> None:
     # When
     said = compare(store.client, runs).sentence
     # Then: no counts were stored, so there is no test
-    start = f"U-Net has the highest mean F1, {mean(scores['unet']):.4f}, after 1 min 0 s; FPN follows with 0.8150."
-    assert said.startswith(start)
+    start = f"{AT['best']}, U-Net has the highest mean F1, {mean(scores['unet']):.4f}, after 1 min 0 s;"
+    assert said.startswith(f"{start} FPN follows with 0.8150.")
     assert said.endswith("A test needs two strata whose runs stored what they validated; there is none.")
 
 
 def test_a_single_run_is_the_best_of_nothing(store: Store) -> None:
     assert compare(store.client, [store.score(0.8)]).sentence == (
-        "U-Net reached F1 0.8000, after 1 min 0 s; no other finished run stands beside it."
+        f"{AT['best']}, U-Net reached F1 0.8000, after 1 min 0 s; no other finished run stands beside it."
     )
 
 
