@@ -66,6 +66,8 @@ class Course:
     """Of training, of each trial."""
     score: npt.NDArray[np.float64]
     """F1 of each trial; 0 where it was pruned or failed."""
+    epochs: npt.NDArray[np.int64]
+    """That each trial trained."""
 
     @property
     def spent(self) -> npt.NDArray[np.float64]:
@@ -79,6 +81,11 @@ class Course:
         """Seconds of training until the target is reached; NaN where it never is."""
         reached = np.flatnonzero(self.score[order] >= target)
         return float(self.seconds[order][: reached[0] + 1].sum()) if len(reached) else float("nan")
+
+    def epochs_until(self, target: float) -> float:
+        """Epochs likewise, which do not depend on what else the machine does."""
+        reached = np.flatnonzero(self.score >= target)
+        return float(self.epochs[: reached[0] + 1].sum()) if len(reached) else float("nan")
 
 
 def train(folder: Path, shared: Path, *arguments: str) -> None:
@@ -102,7 +109,8 @@ def read(database: Path) -> list[FrozenTrial]:
 
 def course(trials: Sequence[FrozenTrial]) -> Course:
     score = [trial.values[0] if trial.state.name == "COMPLETE" else 0.0 for trial in trials]
-    return Course(np.array([trial.user_attrs["outcome"]["seconds"] for trial in trials]), np.array(score))
+    seconds = [trial.user_attrs["outcome"]["seconds"] for trial in trials]
+    return Course(np.array(seconds), np.array(score), np.array([len(trial.intermediate_values) for trial in trials]))
 
 
 def luck(grid: Course, target: float) -> float:
@@ -163,14 +171,15 @@ def main() -> None:
         target, whole = grid.best[-1] - WITHIN, grid.spent[-1]
         until = search.until(target)
         row = [len(grid.score), grid.best[-1], whole, search.best[-1], search.spent[-1], until]
-        rows.append([seed, *row, until / whole, luck(grid, target) / whole])
-    names = ["seed", "points", "grid_f1", "grid_s", "search_f1", "search_s", "until_s", "share", "luck"]
+        of_epochs = search.epochs_until(target) / grid.epochs.sum()
+        rows.append([seed, *row, until / whole, of_epochs, luck(grid, target) / whole])
+    names = ["seed", "points", "grid_f1", "grid_s", "search_f1", "search_s", "until_s", "share", "of_epochs", "luck"]
     with (out / "search.csv").open("w", newline="") as file:
         csv.writer(file).writerows([names, *rows])
     print("".join(f"{name:>11}" for name in names))
     for row in rows:
         print("".join(f"{value:>11.4f}" if isinstance(value, float) else f"{value:>11}" for value in row))
-    shares = np.array([row[-2] for row in rows])
+    shares = np.array([row[names.index("share")] for row in rows])
     reached = ~np.isnan(shares)
     print(f"reached {reached.sum()} of {len(shares)} times, there with a median share of {np.nanmedian(shares):.3f}")
     draw(out / "search.png", grids, searches)
