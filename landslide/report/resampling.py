@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from landslide.report.pooled_ratio import Array, ratio
 
@@ -54,8 +55,10 @@ def bootstrapped(
     *,
     level: float,
 ) -> Array:
-    """Ends of the percentile interval of each pair, float64 ``(2, pairs)``, which leaves ``level`` out.
+    """Ends of the expanded percentile interval of each pair, float64 ``(2, pairs)``, which leaves ``level`` out.
 
+    Samples of few tiles scatter too little, by (tiles - 1) / tiles, and as if that scatter were known. So percentiles
+    are taken further out, where for a mean they are the ends of Student's interval (Hesterberg 2015).
     Its other arguments are those of :func:`swapped`.
     """
     tiles = len(parts[0])
@@ -64,7 +67,8 @@ def bootstrapped(
         weights = random.multinomial(tiles, np.full(tiles, 1 / tiles), size).astype(np.float64)
         value = ratio(*(weights @ part for part in parts))  # (size, strata)
         blocks.append(value[:, first] - value[:, second])
-    return np.asarray(np.quantile(np.concatenate(blocks), [level / 2, 1 - level / 2], axis=0))
+    tail = float(ndtr((tiles / (tiles - 1)) ** 0.5 * stdtrit(tiles - 1, level / 2)))
+    return np.asarray(np.quantile(np.concatenate(blocks), [tail, 1 - tail], axis=0))
 
 
 def _blocks(resamples: int) -> list[int]:

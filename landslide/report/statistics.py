@@ -24,7 +24,16 @@ import numpy.typing as npt
 from landslide.errors import ComparisonError
 from landslide.report.pooled_ratio import RATIOS, influence_of, parts_of, quotient
 from landslide.report.resampling import bootstrapped, swapped
-from landslide.report.variance import Layout, SeedsByTiles, hedges_g, power, require_two_tiles, smallest, student
+from landslide.report.variance import (
+    Layout,
+    SeedsByTiles,
+    hedges_g,
+    of_a_ratio,
+    power,
+    require_two_tiles,
+    smallest,
+    student,
+)
 
 Counts = npt.NDArray[np.int64]
 """Of one stratum, ``(seeds, tiles, 4)``: true positive, false positive, false negative, true negative pixels."""
@@ -117,7 +126,7 @@ def pairs_among(names: Collection[str]) -> int:
 
 
 def estimate(counts: Counts, metric: str = "f1") -> Estimate:
-    """Mean over seeds, and its interval by Student's t, cut to [0, 1].
+    """Mean over seeds, and its interval by Student's t on the scale of the logit.
 
     Args:
         counts: int64, ``(seeds, tiles, 4)``.
@@ -128,9 +137,9 @@ def estimate(counts: Counts, metric: str = "f1") -> Estimate:
     """
     stratum = SeedsByTiles.of(counts, metric)
     mean = float(stratum.values.mean())
-    low, high, _, _ = student(mean, *Layout.of(stratum).spread(), LEVEL)
+    low, high = of_a_ratio(mean, *Layout.of(stratum).spread(), LEVEL)
     sd = float(stratum.values.std(ddof=1)) if stratum.seeds > 1 else float("nan")
-    return Estimate(mean, sd, max(low, 0.0), min(high, 1.0), stratum.seeds, stratum.tiles)
+    return Estimate(mean, sd, low, high, stratum.seeds, stratum.tiles)
 
 
 def compare_recipes(
@@ -188,8 +197,9 @@ def compare_networks(
 
     A stratum's counts are averaged over its networks, so that the set of them stands as it is. The test swaps two
     strata's counts on random tiles, p = (1 + swaps with a difference at least as large) / (1 + swaps); the interval is
-    the percentile bootstrap over tiles. ``scipy.stats.permutation_test`` and ``scipy.stats.bootstrap`` give the same, a
-    pair at a time: 0.13 s each for 80 tiles. Here all pairs share swaps and weights, and 190 of them take 0.5 s.
+    the bootstrap's over tiles, of expanded percentiles (:func:`~landslide.report.resampling.bootstrapped`).
+    ``scipy.stats.permutation_test`` and ``scipy.stats.bootstrap`` give the same, a pair at a time: 0.13 s each for 80
+    tiles. Here all pairs share swaps and weights, and 190 of them take 0.5 s.
 
     Args:
         strata: int64, ``(seeds, tiles, 4)`` each, by name; the tiles are the same ones in the same order.

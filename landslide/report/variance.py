@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, nctdtr, stdtr, stdtrit
+from scipy.special import expit, gammaln, logit, nctdtr, stdtr, stdtrit
 
 from landslide.errors import ComparisonError
 from landslide.report.pooled_ratio import Array, influence_of, parts_of, quotient, ratio
@@ -120,6 +120,19 @@ def student(value: float, variance: float, uncertainty: float, level: float) -> 
     df, scale = variance**2 / uncertainty, variance**0.5
     half = float(stdtrit(df, 1 - level / 2)) * scale
     return value - half, value + half, float(2 * stdtr(df, -abs(value) / scale)), df
+
+
+def of_a_ratio(value: float, variance: float, uncertainty: float, level: float) -> tuple[float, float]:
+    """Ends of Student's interval of a ratio, taken on the scale of its logit (delta method).
+
+    So it stays between 0 and 1 and reaches further to the side of a half, where a ratio near 1 errs further, too: a few
+    tiles rarely hold the worst ones (docs/statistics.md). Its arguments are those of :func:`student`.
+    """
+    _, half, _, _ = student(0.0, variance, uncertainty, level)
+    if half == 0:
+        return value, value
+    on_logit = quotient(half, value * (1 - value))
+    return float(expit(logit(value) - on_logit)), float(expit(logit(value) + on_logit))
 
 
 def power(difference: float, variance: float, uncertainty: float, level: float) -> float:

@@ -65,13 +65,23 @@ def test_one_seed_has_the_jackknife_interval_over_tiles() -> None:
     # When
     found = estimate(counts)
     # Then
+    odds = found.mean / (1 - found.mean)
+    factor = np.exp(stats.t.ppf(0.975, 11) * error / (found.mean * (1 - found.mean)))  # on the scale of the logit
     assert np.isnan(found.sd)
-    assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 11) * error, rel=1e-9)
+    assert found.low / (1 - found.low) == pytest.approx(odds / factor, rel=1e-9)
+    assert found.high / (1 - found.high) == pytest.approx(odds * factor, rel=1e-9)
 
 
-def test_intervals_end_where_a_ratio_ends() -> None:
-    found = estimate(even(0.99, 0.90))
-    assert (found.mean, found.high) == (pytest.approx(0.945), 1.0)
+def test_an_interval_stays_where_a_ratio_can_be_and_reaches_further_to_its_middle() -> None:
+    found = estimate(even(0.98, 0.96, 0.90))
+    assert 0.5 < found.low < found.mean < found.high < 1.0
+    assert found.mean - found.low > 2 * (found.high - found.mean)
+
+
+@pytest.mark.parametrize("f1", [0.0, 0.3, 1.0])
+def test_runs_that_all_do_the_same_have_an_interval_of_no_width(f1: float) -> None:
+    found = estimate(even(f1, f1))
+    assert (found.low, found.high) == (found.mean, found.mean) == pytest.approx((f1, f1))
 
 
 def test_a_ratio_that_is_undefined_in_a_run_is_not_a_number() -> None:
@@ -269,13 +279,24 @@ def test_swaps_of_tiles_are_those_of_scipy() -> None:
     assert found.p == pytest.approx(expected.pvalue, abs=3 * np.sqrt(0.25 / 20000))
 
 
-def test_the_bootstrap_over_tiles_is_that_of_scipy() -> None:
+def test_the_bootstrap_over_tiles_is_that_of_scipy_at_the_percentiles_of_students_t() -> None:
+    # Given: of a mean of 40, Student's interval is that of the normal distribution with this deviation at this level
+    wider = np.sqrt(40 / 39) * stats.t.ppf(0.975, 39)
     strata = {"a": trained(1, tiles=40), "b": trained(2, tiles=40, skill=2.0)}
     samples = [as_complex(counts) for counts in strata.values()]
     expected = stats.bootstrap(
-        samples, f1_difference, paired=True, vectorized=True, method="percentile", n_resamples=20000, rng=1
+        samples,
+        f1_difference,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        confidence_level=1 - 2 * stats.norm.sf(wider),
+        n_resamples=20000,
+        rng=1,
     ).confidence_interval
+    # When
     (found,) = compare_networks(strata, AB, resamples=20000)
+    # Then
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.02 * (found.high - found.low))
 
 
@@ -324,3 +345,12 @@ def test_equal_networks_are_seldom_called_unequal() -> None:
     found = simulate(NETWORKS[1], repeats=100)["networks"]
     assert found.rejected <= 0.1
     assert found.covered >= 0.9
+
+
+def test_the_bootstrap_holds_the_difference_of_networks_on_few_tiles() -> None:
+    assert simulate(NETWORKS[0], repeats=250)["networks"].covered >= 0.93  # 0.92 without expanding the percentiles
+
+
+@pytest.mark.parametrize(("tiles", "least"), [(20, 0.90), (80, 0.92)])  # 0.87 at 20 tiles without the logit
+def test_the_interval_of_one_recipe_holds_its_f1(tiles: int, least: float) -> None:
+    assert simulate(Cell((3, 3), tiles, gap=0.0, alone=True), repeats=250)["alone"].covered >= least
