@@ -161,3 +161,18 @@ def test_one_run_alone_is_shown_without_tests_and_that_is_no_error(
     told = capsys.readouterr().out
     assert "no other finished run stands beside it" in told
     assert "Nothing is tested: a test needs two strata" in told
+
+
+def test_a_database_of_sweeps_that_does_not_answer_takes_away_what_mattered_and_nothing_else(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: PostgreSQL is down, and the runs of the sweep are in MLflow
+    monkeypatch.setenv("LANDSLIDE_SWEEP_STORAGE", "postgresql://me:secret@127.0.0.1:1/sweeps")
+    # When
+    assert compared(store, store.parent, "-o", str(tmp_path)) == 0
+    # Then
+    told = capsys.readouterr()
+    (said,) = [line for line in told.out.splitlines() if line.startswith("What mattered in 'four models' is not shown")]
+    assert "cannot be used" in said
+    assert "secret" not in told.out + told.err
+    assert (tmp_path / "comparison.html").is_file()
