@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from landslide.errors import ComparisonError
 from landslide.report.labels import SEED, setting_key
 from landslide.report.runs import Objective, Run, objective_of, read_run, read_score
+from landslide.report.table import listed
 from landslide.tracking.store import find_runs, runs_by_id, search
 
 MOST_SETTINGS = 24
@@ -39,7 +40,7 @@ class Selection:
     sweeps: tuple[str, ...] = ()
     """Names of the sweeps that are among them."""
     notes: tuple[str, ...] = ()
-    """What stands for a sweep, a sentence each."""
+    """What stands for a sweep, and what is left out, a sentence each."""
     budgets: Mapping[str, str] = field(default_factory=dict)
     """By run id: from how much its setting was chosen, for people; without those of which it is not known."""
 
@@ -52,7 +53,8 @@ def select(
     Args:
         client: of the store that holds them.
         names: ids of runs, beginnings of ids, or names; a multirun or sweep stands for its runs: for its repeats where
-            it has any, else for all settings of a small grid, else for the best setting of each stratum.
+            it has any, else for all settings of a small grid, else for the best setting of each stratum. Of these
+            and of what the filter finds, a trial that a search chose is left out where repeats of its setting stand.
         where: MLflow's filter, such as ``params.arch.name = 'unet'``; sweeps themselves are not among what it finds.
         objective: where the caller knows it, since runs that failed early have stored none.
 
@@ -64,10 +66,12 @@ def select(
     found: dict[str, Run] = {}
     named: set[str] = set()
     sweeps: dict[str, str] = {}
+    of_sweeps: set[str] = set()
     for run in find_runs(client, names):
         if run.data.tags.get(_KIND) == "multirun":
             name = run.data.tags.get("landslide.sweep", run.info.run_name)
             chosen, sweeps[name] = _of_sweep(client, run, objective)
+            of_sweeps |= {each.id for each in chosen}
         else:
             chosen = [read_run(run)]
             named.add(run.info.run_id)
@@ -76,13 +80,17 @@ def select(
         found |= {run.id: run for run in _filtered(client, where)}
     if not found:
         raise ComparisonError("No run to compare: name at least one run id, the id of a multirun, or a filter.")
+    budgets = _budgets(client, found.values())
+    left_out = [each for each in _chosen_beside_repeats(found.values(), budgets) if each.id not in of_sweeps]
+    for each in left_out:
+        del found[each.id]
     return Selection(
         objective=objective or objective_of(found.values()),
         runs=tuple(found.values()),
         named=frozenset(named),
         sweeps=tuple(sweeps),
-        notes=tuple(note for note in sweeps.values() if note),
-        budgets=_budgets(client, found.values()),
+        notes=(*filter(None, sweeps.values()), *([_told(left_out)] if left_out else [])),
+        budgets=budgets,
     )
 
 
@@ -166,6 +174,29 @@ def _repeats_of(best: Collection[str], searched: Sequence[Run], repeats: Sequenc
     return [
         run for run in repeats if (run.tags.get(_STRATUM), run.tags.get(_REPEAT_OF, setting_key(run))) not in beaten
     ]
+
+
+def _chosen_beside_repeats(runs: Collection[Run], budgets: Mapping[str, str]) -> list[Run]:
+    """Trials that a search chose among others, of settings whose repeats have finished too."""
+
+    def setting(run: Run) -> Hashable:
+        return run.tags.get(PARENT), run.tags.get(_STRATUM), setting_key(run)
+
+    repeated = {setting(run) for run in runs if _is_repeat(run) and run.finished}
+    return [
+        run
+        for run in runs
+        if not _is_repeat(run) and run.finished and setting(run) in repeated and budgets.get(run.id) != ONE_SETTING
+    ]
+
+
+def _told(left_out: Sequence[Run]) -> str:
+    tags = [defaultdict(str, run.tags) for run in left_out]
+    names = [f"trial {each[_TRIAL]} of {each[_STRATUM]} in sweep '{each['landslide.sweep']}'" for each in tags]
+    return (
+        f"Left out: {listed(names)}. The setting was chosen by its number on these tiles, which flatters, and repeats "
+        "of it stand here."
+    )
 
 
 def best_alone(sweep: str, settings: int) -> str:

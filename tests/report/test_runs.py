@@ -223,6 +223,49 @@ def test_repeats_of_a_trial_that_is_no_longer_stored_stand(store: Store) -> None
     assert [row.run.id for row in compare(store.client, [parent]).rows] == [run_id]
 
 
+def tried_and_repeated(store: Store, name: str, budget: str) -> tuple[str, list[str]]:
+    """A trial, and the repeats of its setting; the budget is of the search."""
+    parent = a_sweep(store, name, "tpe")
+    store.client.set_tag(parent, "landslide.budget.unet", budget)
+    tags = {"landslide.sweep": name}
+    trial = store.score(0.9, tags=child(parent, 3) | tags)
+    repeats = [
+        store.score(0.8, tags=child(parent, seed - 1, "repeat") | tags, params={"seed": str(seed)}) for seed in (1, 2)
+    ]
+    return trial, repeats
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_trial_whose_setting_was_chosen_is_no_seed_among_its_repeats(store: Store, *, by_name: bool) -> None:
+    # Given
+    name = f"chosen {by_name}"
+    trial, repeats = tried_and_repeated(store, name, "20 settings")
+    # When
+    if by_name:
+        compared = compare(store.client, [trial, *repeats])
+    else:
+        compared = compare(store.client, [], where=f"tags.`landslide.sweep` = '{name}'")
+    # Then
+    assert {row.run.id for row in compared.rows} == set(repeats)
+    (note,) = compared.selection.notes
+    assert note.startswith(f"Left out: trial 3 of unet in sweep '{name}'.")
+    assert "chosen by its number on these tiles, which flatters" in note
+
+
+def test_a_chosen_trial_without_its_repeats_and_the_first_seed_of_a_reproduction_stand(store: Store) -> None:
+    # Given
+    chosen, _ = tried_and_repeated(store, "chosen alone", "20 settings")
+    first, repeats = tried_and_repeated(store, "reproduced", "1 setting")
+    # When
+    alone = compare(store.client, [chosen])
+    reproduced = compare(store.client, [], where="tags.`landslide.sweep` = 'reproduced'")
+    # Then
+    assert [row.run.id for row in alone.rows] == [chosen]
+    assert {row.run.id for row in reproduced.rows} == {first, *repeats}
+    assert len(reproduced.strata) == 1
+    assert not any(note.startswith("Left out") for note in (*alone.notes, *reproduced.notes))
+
+
 def test_where_a_search_had_one_setting_its_run_is_a_seed_like_its_repeats(store: Store) -> None:
     # Given: two architectures, as a reproduction trains them; seed 1 of one of them was trained twice
     parent = a_sweep(store, "a reproduction", "tpe")
