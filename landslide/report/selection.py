@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from landslide.errors import ComparisonError
 from landslide.report.labels import SEED, setting_key
-from landslide.report.runs import Objective, Run, objective_of, read_run, read_score
+from landslide.report.runs import UNDER_WAY, Objective, Run, objective_of, read_run, read_score
 from landslide.report.table import listed
 from landslide.tracking.store import find_runs, runs_by_id, search
 
@@ -140,6 +140,8 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
     said = [_tuned(name, searched, standing, alone) if standing else best_alone(name, len(settings))]
     if beaten := len(repeats) - len(standing):
         said.append(f"Left out, as repeats of settings that were beaten since: {beaten}.")
+    if going := sum(run.status in UNDER_WAY for run in searched):
+        said.append(f"Still going, so the best setting may change: {going} of its runs.")
     return [*standing, *alone], " ".join(said)
 
 
