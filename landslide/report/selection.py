@@ -162,20 +162,20 @@ def _tuned(sweep: str, searched: Sequence[Run], repeats: Sequence[Run], alone: S
 def _repeats_of(best: Collection[str], searched: Sequence[Run], repeats: Sequence[Run]) -> list[Run]:
     """Those that are of no other trial than the best: a search that went on may have beaten what it repeated first.
 
-    Of which trial a repeat is says its tag, in older sweeps its setting; one whose trial is not among the finished ones
-    stays.
+    Of which trial a repeat is says its tag, in older sweeps its setting. It stays where that trial is not stored, or
+    where none of its stratum has a score.
     """
-    theirs, others = (
-        {(run.tags.get(_STRATUM), known) for run in runs for known in (run.tags.get(_TRIAL), setting_key(run))}
-        for runs in (
-            [run for run in searched if run.id in best],
-            [run for run in searched if run.id not in best and run.finished],
-        )
-    )
-    beaten = others - theirs
+    scored = {run.tags.get(_STRATUM) for run in searched if run.id in best}
+    others = [run for run in searched if run.finished and run.tags.get(_STRATUM) in scored and run.id not in best]
+    beaten = _as_repeated(others) - _as_repeated([run for run in searched if run.id in best])
     return [
         run for run in repeats if (run.tags.get(_STRATUM), run.tags.get(_REPEAT_OF, setting_key(run))) not in beaten
     ]
+
+
+def _as_repeated(trials: Sequence[Run]) -> set[Hashable]:
+    """By what a repeat may know them: number and setting, within their strata."""
+    return {(run.tags.get(_STRATUM), known) for run in trials for known in (run.tags.get(_TRIAL), setting_key(run))}
 
 
 def _chosen_beside_repeats(runs: Collection[Run], budgets: Mapping[str, str]) -> list[Run]:

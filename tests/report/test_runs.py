@@ -215,6 +215,20 @@ def test_where_the_present_best_setting_has_no_repeats_it_stands_itself_and_is_s
     assert "Of unet stands the best setting as it was selected" in note
 
 
+def test_repeats_of_a_search_whose_scores_are_not_stored_stand(store: Store) -> None:
+    # Given: two settings that were tried, as by a task that stores no best epoch, and a repeat
+    parent = a_sweep(store, "without scores", "tpe")
+    for number in range(2):
+        store.log(tags=child(parent, number), params={"optimizer.lr": f"0.{number}"})
+    run_id = store.log(
+        tags=child(parent, 0, "repeat") | {"landslide.repeat_of": "1"}, params={"optimizer.lr": "0.1", "seed": "1"}
+    )
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert [row.run.id for row in compared.rows] == [run_id]
+
+
 def test_repeats_of_a_trial_that_is_no_longer_stored_stand(store: Store) -> None:
     parent = a_sweep(store, "tidied", "tpe")
     store.score(0.7, tags=child(parent, 0), params={"optimizer.lr": "0.5"})
