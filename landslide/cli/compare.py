@@ -80,19 +80,25 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _searches(names: Sequence[str], tracking_uri: str, console: Console) -> dict[str, list[Picture]]:
-    """The figures of sweeps, from their studies; of a sweep whose studies are not here, none, which is said."""
+    """The figures of sweeps, from their studies; where those are not here or cannot be read, none, which is said."""
     import os
 
     from landslide.config import without_credentials
+    from landslide.errors import SweepError
     from landslide.report.sweep import report_sweep
-    from landslide.sweep.storage import STORAGE, open_existing, resolve_url
+    from landslide.sweep.storage import DATABASE_ERRORS, STORAGE, open_existing, resolve_url
     from landslide.terminal import tell
 
     found: dict[str, list[Picture]] = {}
     url = resolve_url(os.environ.get(STORAGE))
-    storage = open_existing(url)
-    for name in names:
-        studies = [] if storage is None else _studies(storage, name)
+    try:
+        storage = open_existing(url)
+        studies_of = {name: [] if storage is None else _studies(storage, name) for name in names}
+    except (SweepError, *DATABASE_ERRORS) as error:  # the comparison itself needs MLflow alone
+        listed, reason = ", ".join(f"'{name}'" for name in names), str(error).partition("\n")[0]
+        tell(console, f"What mattered in {listed} is not shown: {reason}")
+        return {}
+    for name, studies in studies_of.items():
         if studies:
             found[name] = report_sweep(studies, tracking_uri=tracking_uri, command="").pictures
         else:

@@ -19,7 +19,7 @@ from landslide.report.details import Details, read_details
 from landslide.report.figures import Series, lay_out, to_png
 from landslide.report.pairs import Question
 from landslide.report.pictures import Picture, make_pictures, shown
-from landslide.report.runs import AT, Artifacts, Objective, read_artifacts, read_histories
+from landslide.report.runs import AT, UNDER_WAY, Artifacts, Objective, read_artifacts, read_histories
 from landslide.report.selection import Selection, select
 from landslide.report.strata import RATIOS, Row, Stratum, make_strata, read_rows, same_tiles
 from landslide.report.table import Column
@@ -362,7 +362,7 @@ def require_comparable(comparison: Comparison, *, unpaired: bool = False) -> Non
     named = [row for row in comparison.rows if row.run.id in comparison.selection.named]
     for row in named:
         who = f"Run '{row.run.id}' ({row.run.name})"
-        if row.run.status in ("RUNNING", "SCHEDULED"):
+        if row.run.status in UNDER_WAY:
             raise ComparisonError(
                 f"{who} is still going, so its numbers are not final. Wait for its end, or leave it out; where its "
                 "process was killed, go on with it by ckpt_path=FOLDER/checkpoints/last.ckpt."

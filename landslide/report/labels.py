@@ -27,6 +27,8 @@ SEED = "seed"
 _NOT_SETTINGS = ("ckpt_path", "tracking.", "data.root", "data.cache_dir", "trainer.threads")
 """Where a run lies and how it is run; what is in the data and on which device is a tag."""
 _DIGESTS = {"landslide.data_digest": "data", "landslide.split_digest": "split"}
+_ORIGIN = ("landslide.commit", "landslide.device", "landslide.precision", "mlflow.parentRunId")
+"""Tags that runs share which were trained together."""
 _FIRST = ("encoder.name", "encoder.weights", "optimizer.lr")
 _MOST_IN_LABEL = 3
 
@@ -55,13 +57,14 @@ def setting_key(run: Run) -> Hashable:
 def label_runs(runs: Sequence[Run]) -> list[Label]:
     """One label a run, in the order given; no two texts are equal.
 
-    Runs of one setting and one seed, such as those of two commits, are of different strata: the first ones of each seed
-    stand together, and so do the second ones.
+    Where a seed of a setting was trained more than once, runs of one commit, device, precision and sweep stay together:
+    such groups join, the fullest first, the first stratum that has none of their seeds, in whatever order runs arrive.
     """
     keys = _settings(runs)
     strata = _strata(runs)
     drafts = [_label(run, keys) for run in runs]
-    names = _unique({strata[at]: (drafts[at].stratum, run) for at, run in reversed(list(enumerate(runs)))})
+    by_age = sorted(zip(strata, drafts, runs, strict=True), key=lambda each: _age(each[2]), reverse=True)
+    names = _unique({stratum: (draft.stratum, run) for stratum, draft, run in by_age})
     seeded = len({run.params.get(SEED) for run in runs if run.params}) > 1
     labels = []
     for run, draft, stratum in zip(runs, drafts, strata, strict=True):
@@ -73,13 +76,33 @@ def label_runs(runs: Sequence[Run]) -> list[Label]:
 
 def _strata(runs: Sequence[Run]) -> list[Hashable]:
     """For each run what tells its stratum from others."""
+    together: dict[Hashable, list[Run]] = defaultdict(list)
     seen: Counter[Hashable] = Counter()
-    strata: list[Hashable] = []
-    for run in runs:
-        key = setting_key(run)
-        strata.append((key, seen[key, run.params.get(SEED)]))
-        seen[key, run.params.get(SEED)] += 1
-    return strata
+    for run in sorted(runs, key=_age):
+        origin = setting_key(run), *(run.tags.get(tag) for tag in _ORIGIN)
+        seen[origin, _seed(run)] += 1
+        together[origin, seen[origin, _seed(run)]].append(run)
+    strata: dict[str, Hashable] = {}
+    taken: dict[Hashable, list[set[str | None]]] = defaultdict(list)
+    for group in sorted(together.values(), key=_fullest_first):
+        key, seeds = setting_key(group[0]), {_seed(run) for run in group}
+        at = next((at for at, there in enumerate(taken[key]) if not there & seeds), len(taken[key]))
+        taken[key][at : at + 1] = [seeds.union(*taken[key][at : at + 1])]
+        strata |= {run.id: (key, at) for run in group}
+    return [strata[run.id] for run in runs]
+
+
+def _age(run: Run) -> tuple[bool, int, str]:
+    """Finished ones first, then the oldest."""
+    return not run.finished, run.started, run.id
+
+
+def _fullest_first(group: Sequence[Run]) -> tuple[int, tuple[bool, int, str]]:
+    return -sum(run.finished for run in group), min(map(_age, group))
+
+
+def _seed(run: Run) -> str | None:
+    return run.params.get(SEED)
 
 
 def _unique(named: Mapping[Hashable, tuple[str, Run]]) -> dict[Hashable, str]:

@@ -36,6 +36,10 @@ BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, EOFError)
 """What a file raises that was cut off while it was written, or that somebody else wrote."""
 
 
+UNDER_WAY = ("RUNNING", "SCHEDULED")
+"""Of a run that has not come to its end: its numbers are not final."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """The metric that epochs were selected by, and the direction in which it is better."""

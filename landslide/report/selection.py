@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
@@ -15,7 +15,8 @@ from mlflow.tracking import MlflowClient
 
 from landslide.errors import ComparisonError
 from landslide.report.labels import SEED, setting_key
-from landslide.report.runs import Objective, Run, objective_of, read_run, read_score
+from landslide.report.runs import UNDER_WAY, Objective, Run, objective_of, read_run, read_score
+from landslide.report.table import listed
 from landslide.tracking.store import find_runs, runs_by_id, search
 
 MOST_SETTINGS = 24
@@ -25,7 +26,7 @@ PARENT = "mlflow.parentRunId"
 BUDGET = "landslide.budget."
 """Tag of a sweep's own run, before the name of a stratum: what its search was given."""
 ONE_SETTING = "1 setting"
-_STRATUM = "landslide.stratum"
+_KIND, _STRATUM, _TRIAL, _REPEAT_OF = "landslide.kind", "landslide.stratum", "landslide.trial", "landslide.repeat_of"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Selection:
     sweeps: tuple[str, ...] = ()
     """Names of the sweeps that are among them."""
     notes: tuple[str, ...] = ()
-    """What stands for a sweep, a sentence each."""
+    """What stands for a sweep, and what is left out, a sentence each."""
     budgets: Mapping[str, str] = field(default_factory=dict)
     """By run id: from how much its setting was chosen, for people; without those of which it is not known."""
 
@@ -52,7 +53,8 @@ def select(
     Args:
         client: of the store that holds them.
         names: ids of runs, beginnings of ids, or names; a multirun or sweep stands for its runs: for its repeats where
-            it has any, else for all settings of a small grid, else for the best setting of each stratum.
+            it has any, else for all settings of a small grid, else for the best setting of each stratum. Of these
+            and of what the filter finds, a trial that a search chose is left out where repeats of its setting stand.
         where: MLflow's filter, such as ``params.arch.name = 'unet'``; sweeps themselves are not among what it finds.
         objective: where the caller knows it, since runs that failed early have stored none.
 
@@ -64,10 +66,12 @@ def select(
     found: dict[str, Run] = {}
     named: set[str] = set()
     sweeps: dict[str, str] = {}
+    of_sweeps: set[str] = set()
     for run in find_runs(client, names):
-        if run.data.tags.get("landslide.kind") == "multirun":
+        if run.data.tags.get(_KIND) == "multirun":
             name = run.data.tags.get("landslide.sweep", run.info.run_name)
             chosen, sweeps[name] = _of_sweep(client, run, objective)
+            of_sweeps |= {each.id for each in chosen}
         else:
             chosen = [read_run(run)]
             named.add(run.info.run_id)
@@ -76,13 +80,17 @@ def select(
         found |= {run.id: run for run in _filtered(client, where)}
     if not found:
         raise ComparisonError("No run to compare: name at least one run id, the id of a multirun, or a filter.")
+    budgets = _budgets(client, found.values())
+    left_out = [each for each in _chosen_beside_repeats(found.values(), budgets) if each.id not in of_sweeps]
+    for each in left_out:
+        del found[each.id]
     return Selection(
         objective=objective or objective_of(found.values()),
         runs=tuple(found.values()),
         named=frozenset(named),
         sweeps=tuple(sweeps),
-        notes=tuple(note for note in sweeps.values() if note),
-        budgets=_budgets(client, found.values()),
+        notes=(*filter(None, sweeps.values()), *([_told(left_out)] if left_out else [])),
+        budgets=budgets,
     )
 
 
@@ -96,7 +104,7 @@ def _filtered(client: MlflowClient, where: str) -> list[Run]:
             f"--filter {where!r}: MLflow cannot read it ({error.message}). Write for example: "
             "\"params.`arch.name` = 'unet' and metrics.`best/f1` > 0.8\""
         ) from error
-    runs = [read_run(run) for run in found if run.data.tags.get("landslide.kind") in ("run", "repeat")]
+    runs = [read_run(run) for run in found if run.data.tags.get(_KIND) in ("run", "repeat")]
     if not found:
         raise ComparisonError(f"--filter {where!r}: finds no run. What there is to find: landslide ui")
     if not runs:
@@ -108,31 +116,89 @@ def _filtered(client: MlflowClient, where: str) -> list[Run]:
 
 
 def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | None) -> tuple[list[Run], str]:
-    """The runs that stand for a sweep, and a sentence about them where they are not all."""
+    """The runs that stand for a sweep, and what must be said where they are not all."""
     name = parent.info.run_name
-    if repeats := _children(client, parent, " and tags.`landslide.kind` = 'repeat'"):
-        searched = _first_trials(client, parent)
-        if _chose_nothing(searched, repeats):  # as of a reproduction, whose search trained the first seed
-            trained = {_seed_of(run) for run in searched}
-            return [*searched, *(run for run in repeats if _seed_of(run) not in trained)], ""
-        seed = searched[0].params.get(SEED, "-") if searched else "-"
-        seen = f"so was seed {seed}, with which the search ran; the other seeds of the repeats were not."
-        return repeats, (
-            f"Of sweep '{name}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
-            + (seen if seed in {run.params.get(SEED) for run in repeats} else "the seeds of the repeats were not.")
-        )
     children = _children(client, parent)
     if not children:
         raise ComparisonError(
             f"Multirun '{name}' ({parent.info.run_id}) has no runs yet: wait for its first one, or name other runs."
         )
-    settings = {setting_key(run) for run in children}
-    if parent.data.tags.get("landslide.sampler", "grid") == "grid" and len(settings) <= MOST_SETTINGS:
+    repeats = [run for run in children if _is_repeat(run)]
+    searched = [run for run in children if not _is_repeat(run)]
+    if repeats and _chose_nothing(searched, repeats):  # as of a reproduction, whose search trained the first seed
+        trained = {_seed_of(run) for run in searched}
+        return [*searched, *(run for run in repeats if _seed_of(run) not in trained)], ""
+    settings = {setting_key(run) for run in searched}
+    if not repeats and parent.data.tags.get("landslide.sampler", "grid") == "grid" and len(settings) <= MOST_SETTINGS:
         return children, ""
-    best = _best_settings(client, children, objective or objective_of(children))
-    if not best:
+    best = set(_best_settings(client, searched, objective or objective_of(children)))
+    standing = _repeats_of(best, searched, repeats)
+    repeated = {run.tags.get(_STRATUM) for run in standing}
+    alone = [run for run in searched if run.id in best and run.tags.get(_STRATUM) not in repeated]
+    if not standing and not alone:
         return children[:MOST_SETTINGS], f"Of sweep '{name}' stand the first runs; none has finished."
-    return [run for run in children if run.id in best], best_alone(name, len(settings))
+    said = [_tuned(name, searched, standing, alone) if standing else best_alone(name, len(settings))]
+    if beaten := len(repeats) - len(standing):
+        said.append(f"Left out, as repeats of settings that were beaten since: {beaten}.")
+    if going := sum(run.status in UNDER_WAY for run in searched):
+        said.append(f"Still going, so the best setting may change: {going} of its runs.")
+    return [*standing, *alone], " ".join(said)
+
+
+def _tuned(sweep: str, searched: Sequence[Run], repeats: Sequence[Run], alone: Sequence[Run]) -> str:
+    """What must be said of repeats, and of the strata that have none."""
+    seed = searched[0].params.get(SEED, "-") if searched else "-"
+    seen = f"so was seed {seed}, with which the search ran; the other seeds of the repeats were not."
+    said = (
+        f"Of sweep '{sweep}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
+        + (seen if seed in {run.params.get(SEED) for run in repeats} else "the seeds of the repeats were not.")
+    )
+    if not alone:
+        return said
+    strata = ", ".join(dict.fromkeys(run.tags.get(_STRATUM, "") for run in alone))
+    return f"{said} Of {strata} stands the best setting as it was selected, so its numbers flatter: it has no repeats."
+
+
+def _repeats_of(best: Collection[str], searched: Sequence[Run], repeats: Sequence[Run]) -> list[Run]:
+    """Those that are of no other trial than the best: a search that went on may have beaten what it repeated first.
+
+    Of which trial a repeat is says its tag, in older sweeps its setting. It stays where that trial is not stored, or
+    where none of its stratum has a score.
+    """
+    scored = {run.tags.get(_STRATUM) for run in searched if run.id in best}
+    others = [run for run in searched if run.finished and run.tags.get(_STRATUM) in scored and run.id not in best]
+    beaten = _as_repeated(others) - _as_repeated([run for run in searched if run.id in best])
+    return [
+        run for run in repeats if (run.tags.get(_STRATUM), run.tags.get(_REPEAT_OF, setting_key(run))) not in beaten
+    ]
+
+
+def _as_repeated(trials: Sequence[Run]) -> set[Hashable]:
+    """By what a repeat may know them: number and setting, within their strata."""
+    return {(run.tags.get(_STRATUM), known) for run in trials for known in (run.tags.get(_TRIAL), setting_key(run))}
+
+
+def _chosen_beside_repeats(runs: Collection[Run], budgets: Mapping[str, str]) -> list[Run]:
+    """Trials that a search chose among others, of settings whose repeats have finished too."""
+
+    def setting(run: Run) -> Hashable:
+        return run.tags.get(PARENT), run.tags.get(_STRATUM), setting_key(run)
+
+    repeated = {setting(run) for run in runs if _is_repeat(run) and run.finished}
+    return [
+        run
+        for run in runs
+        if not _is_repeat(run) and run.finished and setting(run) in repeated and budgets.get(run.id) != ONE_SETTING
+    ]
+
+
+def _told(left_out: Sequence[Run]) -> str:
+    tags = [defaultdict(str, run.tags) for run in left_out]
+    names = [f"trial {each[_TRIAL]} of {each[_STRATUM]} in sweep '{each['landslide.sweep']}'" for each in tags]
+    return (
+        f"Left out: {listed(names)}. The setting was chosen by its number on these tiles, which flatters, and repeats "
+        "of it stand here."
+    )
 
 
 def best_alone(sweep: str, settings: int) -> str:
@@ -157,16 +223,13 @@ def _budgets(client: MlflowClient, runs: Collection[Run]) -> dict[str, str]:
     return found
 
 
-def _children(client: MlflowClient, parent: MlflowRun, more: str = "") -> list[Run]:
-    where = f"tags.`{PARENT}` = '{parent.info.run_id}'{more}"
+def _children(client: MlflowClient, parent: MlflowRun) -> list[Run]:
+    where = f"tags.`{PARENT}` = '{parent.info.run_id}'"
     return sorted(map(read_run, search(client, where, [parent.info.experiment_id])), key=_place)
 
 
-def _first_trials(client: MlflowClient, parent: MlflowRun) -> list[Run]:
-    """Of the search, without its repeats; one more than are compared whole where there are so many."""
-    where = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`landslide.kind` = 'run'"
-    found = client.search_runs([parent.info.experiment_id], where, max_results=MOST_SETTINGS + 1)
-    return sorted(map(read_run, found), key=_place)
+def _is_repeat(run: Run) -> bool:
+    return run.tags.get(_KIND) == "repeat"
 
 
 def _chose_nothing(trials: Sequence[Run], repeats: Sequence[Run]) -> bool:
@@ -201,5 +264,5 @@ def _best_settings(client: MlflowClient, children: Sequence[Run], objective: Obj
 
 
 def _place(run: Run) -> tuple[float, int]:
-    number = run.tags.get("landslide.trial", "")
+    number = run.tags.get(_TRIAL, "")
     return int(number) if number.isdigit() else math.inf, run.started

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from landslide.report.labels import SEED
-from landslide.report.runs import Objective, Run
+from landslide.report.runs import UNDER_WAY, Objective, Run
 from landslide.report.statistics import Estimate
 from landslide.report.strata import NUMBERS, RATIOS, SELECTED, Row, Stratum
 
@@ -185,12 +185,17 @@ def of_intervals(strata: Sequence[Stratum]) -> str:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each run that did not finish."""
-    return [
+    """A sentence for each run that failed, and one for those that still go and for those that were interrupted."""
+    failed = [
         f"{row.label.text} {row.run.status.lower()}: {row.run.reason.rstrip('.') or 'no reason was stored'}."
         for row in rows
         if not row.run.finished and (row.run.reason or row.run.status == "FAILED")
     ]
+    unended = {
+        why: [row.label.text for row in rows if row.run.status in states and not row.run.reason]
+        for why, states in (("Still going", UNDER_WAY), ("Interrupted", ("KILLED",)))
+    }
+    return failed + [f"{why}, so without numbers here: {listed(names)}." for why, names in unended.items() if names]
 
 
 def to_markdown(columns: Sequence[Column]) -> str:

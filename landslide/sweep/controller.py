@@ -262,7 +262,7 @@ class Controller:
         self._stop_failing(branch)
 
     def _make_run(self, branch: Branch, record: Record, *, found: bool) -> str:
-        tags = {"landslide.stratum": branch.stratum.name, "landslide.sweep": branch.sweep}
+        tags = branch.run_tags
         self._wait_for_store()
         # a controller that was killed may have made it without remembering it
         there = found and find_child(self.store, self.parent_id, self.experiment, branch.run_kind, record.number, tags)

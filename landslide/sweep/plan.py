@@ -71,6 +71,12 @@ class Branch:
         return "run" if self.kind == SEARCH else "repeat"
 
     @property
+    def run_tags(self) -> dict[str, str]:
+        """Of its MLflow runs; a repeat says of which trial it is, since a search that goes on may repeat several."""
+        tags = {"landslide.stratum": self.stratum.name, "landslide.sweep": self.sweep}
+        return tags if self.kind == SEARCH else {**tags, "landslide.repeat_of": str(self.study.facts["of_trial"])}
+
+    @property
     def title(self) -> str:
         """For people."""
         return self.stratum.name if self.kind == SEARCH else f"{self.stratum.name}, repeats"

@@ -154,6 +154,40 @@ def test_a_run_that_still_goes_is_refused_where_it_was_named(store: Store, capsy
     assert f"Run '{run_id}' (run) is still going" in capsys.readouterr().err
 
 
+def test_what_a_filter_finds_and_the_tests_leave_out_is_named_with_the_reason(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: of one setting two finished seeds, one without counts, one that still goes and one that was killed
+    tags = {"landslide.kind": "run", "of": "half done"}
+    for seed in range(2):
+        store.tested(0.8, seed, tags=tags)
+    store.score(0.8, params={"seed": "2"}, tags=tags)
+    store.log(status="RUNNING", params={"seed": "3"}, tags=tags)
+    store.log(status="KILLED", params={"seed": "4"}, tags=tags)
+    # When
+    assert compared(store, "--filter", "tags.of = 'half done'") == 0
+    # Then
+    told = capsys.readouterr().out
+    assert "Without counts of their tiles, so not in the tests: U-Net, seed 2." in told
+    assert "Still going, so without numbers here: U-Net, seed 3." in told
+    assert "Interrupted, so without numbers here: U-Net, seed 4." in told
+
+
+def test_of_a_search_that_still_goes_the_best_so_far_is_said_to_be_that(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given
+    tags = {"landslide.kind": "multirun", "landslide.sweep": "under way", "landslide.sampler": "tpe"}
+    parent = store.client.create_run(store.experiment, run_name="under way", tags=tags).info.run_id
+    place = {"mlflow.parentRunId": parent, "landslide.kind": "run"}
+    store.tested(0.8, tags=place | {"landslide.trial": "0"})
+    store.log(status="RUNNING", params={"optimizer.lr": "0.1"}, tags=place | {"landslide.trial": "1"})
+    # When
+    assert compared(store, "under way") == 0
+    # Then
+    assert "Still going, so the best setting may change: 1 of its runs." in capsys.readouterr().out
+
+
 def test_one_run_alone_is_shown_without_tests_and_that_is_no_error(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,3 +195,18 @@ def test_one_run_alone_is_shown_without_tests_and_that_is_no_error(
     told = capsys.readouterr().out
     assert "no other finished run stands beside it" in told
     assert "Nothing is tested: a test needs two strata" in told
+
+
+def test_a_database_of_sweeps_that_does_not_answer_takes_away_what_mattered_and_nothing_else(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: PostgreSQL is down, and the runs of the sweep are in MLflow
+    monkeypatch.setenv("LANDSLIDE_SWEEP_STORAGE", "postgresql://me:secret@127.0.0.1:1/sweeps")
+    # When
+    assert compared(store, store.parent, "-o", str(tmp_path)) == 0
+    # Then
+    told = capsys.readouterr()
+    (said,) = [line for line in told.out.splitlines() if line.startswith("What mattered in 'four models' is not shown")]
+    assert "cannot be used" in said
+    assert "secret" not in told.out + told.err
+    assert (tmp_path / "comparison.html").is_file()

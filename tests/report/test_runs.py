@@ -168,6 +168,118 @@ def test_a_seed_of_the_repeats_with_which_the_search_ran_is_told(store: Store) -
     assert any("so was seed 0, with which the search ran" in note for note in compared.notes)
 
 
+@pytest.mark.parametrize("tagged", [True, False])
+def test_of_a_search_that_went_on_the_repeats_of_the_present_best_setting_stand_alone(
+    store: Store, *, tagged: bool
+) -> None:
+    # Given: repeats of trial 0, then a better trial 1 and its repeats; those of older sweeps do not say of which
+    parent = a_sweep(store, f"went on {tagged}", "tpe")
+    repeats: dict[str, set[str]] = {}
+    for number, (lr, f1) in enumerate((("0.001", 0.7), ("0.01", 0.9))):
+        store.score(f1, tags=child(parent, number), params={"optimizer.lr": lr})
+        for seed in (1, 2):
+            tags = child(parent, seed - 1, "repeat") | ({"landslide.repeat_of": str(number)} if tagged else {})
+            run_id = store.score(f1 - 0.05, tags=tags, params={"optimizer.lr": lr, "seed": str(seed)})
+            repeats.setdefault(lr, set()).add(run_id)
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert {row.run.id for row in compared.rows} == repeats["0.01"]
+    assert any("Left out, as repeats of settings that were beaten since: 2." in note for note in compared.notes)
+
+
+def test_where_the_present_best_setting_has_no_repeats_it_stands_itself_and_is_said_to_be_selected(
+    store: Store,
+) -> None:
+    # Given: of U-Net the repeats are of a trial that was beaten since; FPN's are of its best one
+    parent = a_sweep(store, "not repeated yet", "tpe")
+    better = {}
+    for arch in ("unet", "fpn"):
+        for number, lr in enumerate(("0.001", "0.01")):
+            params = {"arch.name": arch, "optimizer.lr": lr}
+            better[arch] = store.score(0.7 + 0.1 * number, tags=child(parent, number, stratum=arch), params=params)
+    again = {
+        arch: store.score(
+            0.6,
+            tags=child(parent, 0, "repeat", stratum=arch) | {"landslide.repeat_of": number},
+            params={"arch.name": arch, "optimizer.lr": lr, "seed": "1"},
+        )
+        for arch, number, lr in (("unet", "0", "0.001"), ("fpn", "1", "0.01"))
+    }
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert {row.run.id for row in compared.rows} == {better["unet"], again["fpn"]}
+    (note,) = compared.selection.notes
+    assert "Left out, as repeats of settings that were beaten since: 1." in note
+    assert "Of unet stands the best setting as it was selected" in note
+
+
+def test_repeats_of_a_search_whose_scores_are_not_stored_stand(store: Store) -> None:
+    # Given: two settings that were tried, as by a task that stores no best epoch, and a repeat
+    parent = a_sweep(store, "without scores", "tpe")
+    for number in range(2):
+        store.log(tags=child(parent, number), params={"optimizer.lr": f"0.{number}"})
+    run_id = store.log(
+        tags=child(parent, 0, "repeat") | {"landslide.repeat_of": "1"}, params={"optimizer.lr": "0.1", "seed": "1"}
+    )
+    # When
+    compared = compare(store.client, [parent])
+    # Then
+    assert [row.run.id for row in compared.rows] == [run_id]
+
+
+def test_repeats_of_a_trial_that_is_no_longer_stored_stand(store: Store) -> None:
+    parent = a_sweep(store, "tidied", "tpe")
+    store.score(0.7, tags=child(parent, 0), params={"optimizer.lr": "0.5"})
+    tags = child(parent, 0, "repeat") | {"landslide.repeat_of": "7"}
+    run_id = store.score(0.9, tags=tags, params={"seed": "1"})
+    assert [row.run.id for row in compare(store.client, [parent]).rows] == [run_id]
+
+
+def tried_and_repeated(store: Store, name: str, budget: str) -> tuple[str, list[str]]:
+    """A trial, and the repeats of its setting; the budget is of the search."""
+    parent = a_sweep(store, name, "tpe")
+    store.client.set_tag(parent, "landslide.budget.unet", budget)
+    tags = {"landslide.sweep": name}
+    trial = store.score(0.9, tags=child(parent, 3) | tags)
+    repeats = [
+        store.score(0.8, tags=child(parent, seed - 1, "repeat") | tags, params={"seed": str(seed)}) for seed in (1, 2)
+    ]
+    return trial, repeats
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_trial_whose_setting_was_chosen_is_no_seed_among_its_repeats(store: Store, *, by_name: bool) -> None:
+    # Given
+    name = f"chosen {by_name}"
+    trial, repeats = tried_and_repeated(store, name, "20 settings")
+    # When
+    if by_name:
+        compared = compare(store.client, [trial, *repeats])
+    else:
+        compared = compare(store.client, [], where=f"tags.`landslide.sweep` = '{name}'")
+    # Then
+    assert {row.run.id for row in compared.rows} == set(repeats)
+    (note,) = compared.selection.notes
+    assert note.startswith(f"Left out: trial 3 of unet in sweep '{name}'.")
+    assert "chosen by its number on these tiles, which flatters" in note
+
+
+def test_a_chosen_trial_without_its_repeats_and_the_first_seed_of_a_reproduction_stand(store: Store) -> None:
+    # Given
+    chosen, _ = tried_and_repeated(store, "chosen alone", "20 settings")
+    first, repeats = tried_and_repeated(store, "reproduced", "1 setting")
+    # When
+    alone = compare(store.client, [chosen])
+    reproduced = compare(store.client, [], where="tags.`landslide.sweep` = 'reproduced'")
+    # Then
+    assert [row.run.id for row in alone.rows] == [chosen]
+    assert {row.run.id for row in reproduced.rows} == {first, *repeats}
+    assert len(reproduced.strata) == 1
+    assert not any(note.startswith("Left out") for note in (*alone.notes, *reproduced.notes))
+
+
 def test_where_a_search_had_one_setting_its_run_is_a_seed_like_its_repeats(store: Store) -> None:
     # Given: two architectures, as a reproduction trains them; seed 1 of one of them was trained twice
     parent = a_sweep(store, "a reproduction", "tpe")

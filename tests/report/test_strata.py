@@ -73,6 +73,40 @@ def test_the_same_seeds_twice_are_two_strata(store: Store) -> None:
     assert len({stratum.name for stratum in strata}) == 2
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_seed_that_was_trained_again_elsewhere_stands_alone_in_whatever_order_runs_arrive(
+    store: Store, *, newest_first: bool
+) -> None:
+    # Given: three seeds at a commit, and the first of them again at another one
+    runs = [store.score(0.8, params={"seed": seed}, tags={"landslide.commit": "abc"}) for seed in "012"]
+    again = store.score(0.7, tags={"landslide.commit": "def"})
+    # When: a filter finds the newest first
+    strata = compare(store.client, [again, *runs[::-1]] if newest_first else [*runs, again]).strata
+    # Then
+    assert [[row.run.id for row in stratum.rows] for stratum in strata] == [runs, [again]]
+
+
+def test_seeds_of_two_commits_are_one_stratum_unless_both_have_one_of_them(store: Store) -> None:
+    # Given
+    seeds = {"abc": "012", "def": "34", "fed": "25"}
+    runs = {
+        commit: [store.score(0.8, params={"seed": seed}, tags={"landslide.commit": commit}) for seed in seeds[commit]]
+        for commit in seeds
+    }
+    # When
+    strata = compare(store.client, [*runs["fed"], *runs["def"], *runs["abc"]]).strata
+    # Then
+    found = sorted([row.run.id for row in stratum.rows] for stratum in strata)
+    assert found == sorted([[*runs["abc"], *runs["def"]], runs["fed"]])
+
+
+def test_a_seed_that_failed_and_was_trained_again_leaves_its_place(store: Store) -> None:
+    failed = store.log(status="FAILED", tags={"landslide.failure": "out of memory"})
+    runs = [store.score(0.8, params={"seed": seed}) for seed in "012"]
+    strata = compare(store.client, [failed, *runs]).strata
+    assert [[row.run.id for row in stratum.rows] for stratum in strata] == [runs, [failed]]
+
+
 def test_a_stratum_has_the_mean_and_the_deviation_of_its_runs(store: Store, seeded: Comparison) -> None:
     for stratum in seeded.strata:
         logged = [store.client.get_run(row.run.id).data.metrics["best/f1"] for row in stratum.rows]

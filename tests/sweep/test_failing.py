@@ -215,6 +215,17 @@ def test_more_repeats_go_on(begin: Begin) -> None:
     ]
 
 
+def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.repeats=2", "sweep.name=told")
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    (place,) = [stratum for stratum in sweep.studies() if "/repeats-of-" in stratum]
+    _, children = sweep.runs()
+    said = {run.data.tags["landslide.kind"]: run.data.tags.get("landslide.repeat_of") for run in children}
+    assert said == {"run": None, "repeat": place.rpartition("-")[2]}
+
+
 def test_a_setting_that_stands_alone_is_repeated_though_its_first_seed_failed(begin: Begin) -> None:
     sweep = begin("kind=unlucky", "sweep.repeats=2", "sweep.name=alone")
     # When
