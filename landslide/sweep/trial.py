@@ -54,7 +54,8 @@ class TrialJudge:
     """Reports each epoch's objective to the study and asks its pruner.
 
     A database that does not answer ends no training: what could not be reported is reported with a later epoch, and
-    until then nothing is pruned.
+    until then nothing is pruned. The last epoch is reported alone: a pruner would compare its value, where a trial
+    that is trained counts by its best epoch.
 
     Args:
         storage: of the study.
@@ -94,6 +95,8 @@ class TrialJudge:
             if step not in trial._cached_frozen_trial.intermediate_values:
                 trial.report(self._unreported[step], step)
             del self._unreported[step]
+        if epoch == self._max_epochs:
+            return None
         return f"epoch {epoch}, {self._pruner}" if trial.should_prune() else None
 
     def _attach(self) -> optuna.Trial:
