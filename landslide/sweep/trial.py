@@ -17,6 +17,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
 
 from landslide.config import without_credentials
 from landslide.errors import SweepError
@@ -24,6 +25,9 @@ from landslide.sweep.storage import DATABASE_ERRORS, STORAGE, attach_storage, re
 
 PERCENTILE = 25.0
 """Of the finished trials at that epoch, the best so many go on."""
+
+ANSWER = "answer"
+"""Attribute of a trial: the last epoch of which the pruner notes anything, whether to end there, and the notes."""
 
 
 def make_pruner(name: str, max_epochs: int) -> BasePruner:
@@ -50,11 +54,31 @@ def make_pruner(name: str, max_epochs: int) -> BasePruner:
                 return NopPruner()
 
 
+class _KeptBack:
+    """A storage that keeps back what a pruner would note at its trial."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.storage = storage
+        self.notes: dict[str, Any] = {}
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Nothing is written yet."""
+        self.notes[key] = value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.storage, name)
+
+
 class TrialJudge:
     """Reports each epoch's objective to the study and asks its pruner.
 
     A database that does not answer ends no training: what could not be reported is reported with a later epoch, and
-    until then nothing is pruned.
+    until then nothing is pruned. The last epoch is reported alone: a pruner would compare its value, where a trial
+    that is trained counts by its best epoch.
+
+    Successive halving, and Hyperband with it, notes at the trial which rung it has reached, and asked again would go
+    on with the next. So its answer and what it notes are remembered in one attribute first: a job that is killed
+    anywhere in between, and asks again about the same epoch, is told the same.
 
     Args:
         storage: of the study.
@@ -75,7 +99,8 @@ class TrialJudge:
         """After which epoch and by which rule the trial should end, or None.
 
         Args:
-            epoch: 1 is the first; one that was reported before is not reported again.
+            epoch: 1 is the first; one that was reported before is not reported again, and of those only the last
+                is judged: the trial has gone on after the others.
             value: the objective.
 
         Raises:
@@ -94,14 +119,29 @@ class TrialJudge:
             if step not in trial._cached_frozen_trial.intermediate_values:
                 trial.report(self._unreported[step], step)
             del self._unreported[step]
-        return f"epoch {epoch}, {self._pruner}" if trial.should_prune() else None
+        if epoch == self._max_epochs or epoch != trial._cached_frozen_trial.last_step:
+            return None
+        return f"epoch {epoch}, {self._pruner}" if self._should_end(trial, epoch) else None
+
+    def _should_end(self, trial: optuna.Trial, epoch: int) -> bool:
+        storage: Any = trial.storage  # a _KeptBack
+        answer = trial._cached_frozen_trial.user_attrs.get(ANSWER)
+        if answer is None or answer["epoch"] != epoch:
+            storage.notes = {}
+            answer = {"epoch": epoch, "ends": trial.should_prune(), "notes": storage.notes}
+            if answer["notes"]:
+                storage.set_trial_user_attr(trial._trial_id, ANSWER, answer)
+        for key, value in answer["notes"].items():
+            storage.storage.set_trial_system_attr(trial._trial_id, key, value)
+        return bool(answer["ends"])
 
     def _attach(self) -> optuna.Trial:
         url, name, trial_id = self._where
+        storage: Any = _KeptBack(attach_storage(url))
         try:
             study = optuna.load_study(
                 study_name=name,
-                storage=attach_storage(url),
+                storage=storage,
                 sampler=RandomSampler(),
                 pruner=make_pruner(self._pruner, self._max_epochs),
             )

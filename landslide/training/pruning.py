@@ -18,7 +18,8 @@ class Pruning(Checkpoint):
     """Asks the judge once the checkpoint of an epoch is written, so that a kill in between loses no answer.
 
     Lightning calls what is a ``Checkpoint`` after all other callbacks, in the order given; this one belongs behind
-    those that write.
+    those that write. A run that early stopping has ended is told to the judge and not pruned as well: nothing is left
+    to be saved, and a pruned run drops out of every comparison.
 
     Args:
         judge: asked about every epoch, in their order; after a continuation also about those before, of which only
@@ -50,6 +51,6 @@ class Pruning(Checkpoint):
         for point in points:
             value = point.values[self.metric]
             answer = None if math.isnan(value) else self.judge(point.epoch, value)
-        self.reason = self.reason or answer
-        if self.reason is not None:
+        if answer is not None and not trainer.should_stop:
+            self.reason = answer
             trainer.should_stop = True

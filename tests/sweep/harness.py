@@ -227,7 +227,8 @@ class Sweep:
             return
         result = json.loads((self.base() / place / "result.json").read_text())
         assert result["run_id"] == run.info.run_id
-        score = max(value for _, value in points)
+        choose = min if "objective.direction=minimize" in self.typed else max
+        score = choose(value for _, value in points)
         assert result["score"] == outcome["score"] == score
         if trial.state == TrialState.COMPLETE:
             assert trial.value == score

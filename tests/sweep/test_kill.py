@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 
 import pytest
+from optuna.trial import TrialState
 
 from tests.sweep.conftest import Postgres
 from tests.sweep.harness import Sweep, harass, wait_for
@@ -34,6 +36,22 @@ def test_one_slot_that_is_killed_comes_to_what_it_would_have_come_to(
     # Then
     assert sweep.kills >= kills
     sweep.require_whole(trials)
+    assert sweep.outcome() == undisturbed.outcome()
+
+
+def test_a_trial_that_is_killed_as_soon_as_the_pruner_ends_it_is_told_so_again(begin: Begin) -> None:
+    """This one remembers rungs: asked again, it would begin with the next one and let the trial go on."""
+    typed = ("x=0.5,0.3,0.9,0.35", "y=0.7", "sweep.pruner=successive_halving", "sweep.name=told", "epoch_s=0")
+    undisturbed = begin(*typed)
+    assert undisturbed.run() == 0
+    # When
+    sweep = begin(*typed, "kind=told")
+    while (status := sweep.run()) == -signal.SIGKILL:
+        sweep.kills += 1
+    # Then
+    assert status == 0, sweep.output
+    assert sweep.kills == sum(trial.state == TrialState.PRUNED for trial in sweep.studies()["all"]) == 2
+    sweep.require_whole(4)
     assert sweep.outcome() == undisturbed.outcome()
 
 

@@ -51,8 +51,8 @@ class Tiny:
     y: float = 0.5
     kind: str = "good"
     """What happens to the trial in its second epoch: crash, nan, memory, unlucky (nan with seed 0 alone); stubborn is
-    killed in its first, before any checkpoint, and further in each after the first, once. Of any other kind nothing
-    does."""
+    killed in its first, before any checkpoint, further in each after the first, once, and told as soon as the pruner
+    ends it, before it has a result. Of any other kind nothing does."""
     epoch_s: float = 0.002
     noisy: bool = False
     """Print a line an epoch."""
@@ -104,7 +104,12 @@ def train(cfg: DictConfig, folder: Path) -> Any:
             save(folder / CHECKPOINT, state)
             tracked.log_metrics({"val/score": value}, epoch, state["points"][-1][2])
             reason = judge and judge(epoch, value)
-        best, score, _ = max(state["points"], key=lambda point: point[1])
+            if reason is not None and cfg.kind == "told":
+                os.kill(os.getpid(), signal.SIGKILL)
+        if reason is not None:
+            tracked.set_tags({"landslide.pruned": reason})
+        choose = max if cfg.objective.direction == "maximize" else min
+        best, score, _ = choose(state["points"], key=lambda point: point[1])
         costs = {"time/fit_s": cfg.epoch_s * len(state["points"]), "model/parameters": 1.0}
         series = [(epoch, value) for epoch, value, _ in state["points"]]
         result = RunResult(score, "val/score", best, cfg.tracking.run_id, str(folder), costs, series, reason)
