@@ -310,8 +310,8 @@ def identity(cfg: DictConfig, space: Space, settings: DictConfig, digest: str | 
 
 
 def how_searched(space: Space, settings: DictConfig) -> dict[str, Any]:
-    """What decides which parameters come next and which trials are cut short."""
-    return {"sampler": space.sampler, "pruner": settings.pruner, "against": list(settings.against)}
+    """What decides which parameters come next. A pruner does not: another one may be had for the trials to come."""
+    return {"sampler": space.sampler, "against": list(settings.against)}
 
 
 def _flat(cfg: DictConfig) -> dict[str, str]:

@@ -14,8 +14,8 @@ from landslide.report.table import MISSING
 from tests.cli.typed import run_typed
 from tests.conftest import TILES
 
-NAME = "reproduce-paper-encoder-tu-test_resnet-weights-None-image_size-64-train-16-val-8-epochs-1"
-SCALED = "scaled: encoder tu-test_resnet, weights None, image_size 64, train 16, val 8, epochs 1"
+NAME = "reproduce-paper-encoder-tu-test_resnet-weights-None-image_size-64-train-16-val-8-epochs-3f7fdf31"
+SCALED = "scaled: encoder tu-test_resnet, weights None, image_size 64, train 16, val 8, epochs 1, data synthetic"
 
 
 def _killed_once_a_run_has_finished() -> None:
@@ -71,3 +71,4 @@ def test_killed_and_asked_for_more_seeds_it_goes_on_and_sets_the_paper_beside_ou
     own = [run.data.metrics["last/accuracy"] for run in runs if run.data.params["arch.name"] == "unet"]
     assert f"{sum(own) / 2:.4f} ±" in unet
     assert MISSING not in unet
+    assert "not comparable: other data" in unet

@@ -286,17 +286,15 @@ def test_another_space_under_the_same_name_is_refused_unless_it_is_said_what_to_
     assert "Traceback" not in sweep.output
 
 
-def test_another_sampler_pruner_or_objective_is_another_sweep(begin: Begin) -> None:
+def test_another_sampler_or_objective_is_another_sweep(begin: Begin) -> None:
     sweep = begin("x=0.1,0.2", "sweep.name=one")
     assert sweep.run("sweep.sampler=random", "sweep.n_trials=1") == 0
     before = sweep.outcome()
     # When
     assert sweep.run() == 2
-    assert sweep.run("sweep.sampler=random", "sweep.n_trials=2", "sweep.pruner=median") == 2
     assert sweep.run("sweep.n_trials=2", "sweep.against=[time/fit_s]") == 2
     # Then
     assert "sweep.sampler: was random, is grid" in sweep.output
-    assert "sweep.pruner: was none, is median" in sweep.output
     assert "sweep.against: was [], is ['time/fit_s']" in sweep.output
     assert sweep.outcome() == before
     assert "Traceback" not in sweep.output

