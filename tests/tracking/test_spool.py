@@ -107,7 +107,9 @@ def test_a_sender_goes_on_when_the_server_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_server_that_stays_away_is_not_waited_for_longer_than_asked_and_nothing_is_lost(tmp_path: Path) -> None:
-    spool, server, told = Spool(tmp_path), Server(), list[str]()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    spool, server, told = Spool(folder), Server(), list[str]()
     server.away = True
     sender = Sender(spool, server.send, is_refusal, told.append)
     sender.start()
@@ -115,10 +117,10 @@ def test_a_server_that_stays_away_is_not_waited_for_longer_than_asked_and_nothin
         spool.put("metrics", n=number)
     assert not sender.finish(patience_s=0.2)
     assert told == [f"The tracking store does not answer; the run goes on, and what it logs is kept in {UNSENT}/."]
-    assert unsent_folders(tmp_path.parent) == [tmp_path]
+    assert unsent_folders(tmp_path) == [folder]
     sender.join(5)
     server.away = False
-    send_all(Spool(tmp_path), server.send)
+    send_all(Spool(folder), server.send)
     assert server.numbers == [0, 1, 2]
 
 
