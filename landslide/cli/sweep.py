@@ -105,10 +105,9 @@ def _show_sweep(console: Console, sweep: SweepStatus) -> None:
     console.print(table)
     for study in sweep.studies:
         if study.stopped:
-            tell(console, f"{study.title}: no further trials, because {study.stopped}. {_AGAIN}")
-
-
-_AGAIN = "The same command tries it once more."
+            tell(
+                console, f"{study.title}: no further trials, because {study.stopped}. The same command tries once more."
+            )
 
 
 def _progress(study: StudyStatus) -> str:

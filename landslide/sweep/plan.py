@@ -303,15 +303,11 @@ def identity(cfg: DictConfig, space: Space, settings: DictConfig, digest: str | 
     return {
         **flat,
         **{f"space of {key}": text for key, text in space.describe().items()},
-        **{f"sweep.{key}": str(value) for key, value in how_searched(space, settings).items()},
+        "sweep.sampler": space.sampler,  # a pruner decides nothing of what comes next, and may change
+        "sweep.against": str(list(settings.against)),
         "data digest": str(digest),
         "version": __version__,
     }
-
-
-def how_searched(space: Space, settings: DictConfig) -> dict[str, Any]:
-    """What decides which parameters come next. A pruner does not: another one may be had for the trials to come."""
-    return {"sampler": space.sampler, "against": list(settings.against)}
 
 
 def _flat(cfg: DictConfig) -> dict[str, str]:

@@ -208,8 +208,9 @@ def require_empty_tiles(cfg: DictConfig, data: TileDataModule) -> None:
     Raises:
         ConfigError: with the cure.
     """
-    masks = data.cache.mask[data.split.val]
-    if cfg.objective.metric == "val/false_alarm" and masks.any((1, 2)).all():
+    if cfg.objective.metric != "val/false_alarm":
+        return
+    if data.cache.mask[data.split.val].any((1, 2)).all():
         raise ConfigError(
             "objective.metric=val/false_alarm: every validation tile holds a landslide, so no epoch has this number. "
             "Add non-landslide tiles, in the Bijie layout with data.negatives.val=all"
