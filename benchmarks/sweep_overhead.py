@@ -48,7 +48,8 @@ from tests.sweep.tiny import task
 
 MEASURED = 30
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
-TYPED = ("x=interval(0,1)", "y=interval(0,1)", "sweep.name=cost", "epoch_s=0")
+TYPED = ("x=interval(0,1)", "y=interval(0,1)", "sweep.name=cost", "epoch_s=0", "sweep.on_change=continue")
+"""One sweep for both samplers: the database is filled once."""
 
 
 class Clock:
