@@ -220,6 +220,10 @@ class TrackedRun:
         there = {key: float(value) for key, value in values.items() if not math.isnan(value)}
         self._spool.put("metrics", values=there, step=step, timestamp_ms=at)
 
+    def log_constants(self, values: Mapping[str, float]) -> None:
+        """Numbers that are known before the first epoch: points of the run's begin, the same if it begins again."""
+        self._spool.put("constants", values=dict(values))
+
     def go_on(self, epoch: int) -> None:
         """Say after which epoch the run was continued, and forget why it had ended."""
         self._spool.put("continued", epoch=epoch)
@@ -272,6 +276,9 @@ def send(store: Store, run_id: str, spool: Spool, line: Mapping[str, Any]) -> No
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         case {"what": "metrics", "values": dict(values), "step": int(step), "timestamp_ms": int(at)}:
             client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in values.items()])
+        case {"what": "constants", "values": dict(values)}:
+            at = client.get_run(run_id).info.start_time
+            client.log_batch(run_id, metrics=[Metric(key, value, at, 0) for key, value in values.items()])
         case {"what": "continued", "epoch": int(epoch)}:
             _send_continued(client, run_id, epoch)
         case {"what": "dataset", "name": str(name), "digest": str(digest), "root": root, "profile": profile}:

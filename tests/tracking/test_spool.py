@@ -12,7 +12,6 @@ import pytest
 
 from landslide.errors import TrackingError
 from landslide.tracking import spool as spooling
-from landslide.tracking.run import killed_parts
 from landslide.tracking.spool import UNSENT, Sender, Spool, discard_unsent, has_unsent, send_all, unsent_folders
 
 
@@ -176,24 +175,6 @@ def test_what_another_run_left_can_be_forgotten(tmp_path: Path) -> None:
     discard_unsent(tmp_path)
     discard_unsent(tmp_path)
     assert not has_unsent(tmp_path)
-
-
-def test_of_a_killed_run_it_is_known_how_long_each_part_has_lasted_at_least(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    assert killed_parts(tmp_path) == {}
-    # Given: a part that is killed, one that logs the points before again and is killed, one that is killed at once
-    spool.put("tags", tags={})
-    spool.put("status", status="RUNNING", timestamp_ms=100_000)
-    spool.put("metrics", values={"val/f1": 0.5}, step=1, timestamp_ms=103_500)
-    spool.put("status", status="RUNNING", timestamp_ms=900_000)
-    spool.put("metrics", values={"val/f1": 0.5}, step=1, timestamp_ms=103_500)
-    spool.put("metrics", values={"system/cpu": 9.0}, step=2, timestamp_ms=907_000)
-    spool.put("metrics", values={"val/f1": 0.6}, step=2, timestamp_ms=906_000)
-    spool.put("status", status="RUNNING", timestamp_ms=990_000)
-    with (tmp_path / UNSENT / "lines.jsonl").open("a") as file:
-        file.write('{"what": "metrics", "timestamp_ms": 9999')
-    # Then
-    assert killed_parts(tmp_path) == {"100000": 3.5, "900000": 7.0, "990000": 0.0}
 
 
 def test_what_a_full_disk_does_not_take_is_sent_from_memory_in_order(tmp_path: Path) -> None:
