@@ -31,7 +31,7 @@ from landslide.sweep.storage import Claims, patiently
 from landslide.sweep.study import STOPPED, Record
 from landslide.sweep.values import quoted
 from landslide.sweep.watch import Watch
-from landslide.tracking.run import create_child, failure_tag, find_child, send_rest
+from landslide.tracking.run import create_child, failure_tag, find_child, killed_parts, send_rest
 from landslide.tracking.spool import has_unsent
 from landslide.tracking.store import Store, wait_for
 from landslide.training.result import RunResult, read_result
@@ -236,12 +236,13 @@ class Controller:
         mark = checkpoint.stat().st_mtime_ns if checkpoint else None
         before = record.launch
         attempts = before["attempts"] + 1 if before and before["mark"] == mark else 1
+        parts = {**before.get("parts", {}), **killed_parts(folder)}  # one that is met again counts once
         if attempts > self.max_attempts:
             reason = f"died {self.max_attempts} times without a new checkpoint; out of memory, or of a launcher's time"
-            self._give_up(branch, record, folder, reason)
+            self._give_up(branch, record, folder, reason, sum(parts.values()))
             return None
         run_id = before["run_id"] if before else self._make_run(branch, record, found=found)
-        branch.study.launched(record, {"run_id": run_id, "attempts": attempts, "mark": mark})
+        branch.study.launched(record, {"run_id": run_id, "attempts": attempts, "mark": mark, "parts": parts})
         return [
             *branch.overrides(record.params),
             f"tracking.run_id={run_id}",
@@ -250,13 +251,13 @@ class Controller:
             *([f"ckpt_path={quoted(str(checkpoint.absolute()))}"] if checkpoint else []),
         ]
 
-    def _give_up(self, branch: Branch, record: Record, folder: Path, reason: str) -> None:
+    def _give_up(self, branch: Branch, record: Record, folder: Path, reason: str, seconds: float) -> None:
         run_id = record.launch["run_id"]
         self._wait_for_store()
         if has_unsent(folder):  # that the run runs, among it
             send_rest(self.store, run_id, folder)
         self._end_run(run_id, "FAILED", reason)
-        outcome = {"seconds": 0.0, "reason": reason, "run_id": run_id, "failed": True}
+        outcome = {"seconds": seconds, "reason": reason, "run_id": run_id, "failed": True}
         self._tell(branch, record, TrialState.PRUNED, None, outcome, folder)
         self.claims.let_go(branch.study.name, record.number)
         self._stop_failing(branch)
@@ -321,7 +322,7 @@ class Controller:
         self._wait_for_store()
         self._end_run(job.run_id, "FAILED", reason, failure.traceback)
         state = TrialState.FAIL if failure.parameters is None else TrialState.PRUNED
-        seconds = time.monotonic() - job.begun
+        seconds = time.monotonic() - job.begun + sum(job.record.launch.get("parts", {}).values())
         outcome = {"seconds": seconds, "reason": reason, "run_id": job.run_id, "failed": True}
         self._tell(job.branch, job.record, state, None, outcome, job.folder)
         self._stop_failing(job.branch)

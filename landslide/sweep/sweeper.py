@@ -80,7 +80,8 @@ def _train_and_finish(state: Sweep, task: Task) -> None:
 def _train(state: Sweep, task: Task) -> None:
     settings = state.settings
     slots = make_slots(task, settings.slots, state.tell)
-    watch = Watch(state.console, state.branches, len(slots))
+    repeats = repeats_wanted(state.space, settings) if state.leads else 0  # which are the controller's
+    watch = Watch(state.console, state.branches, len(slots), repeats)
     controller = Controller(
         state.store,
         state.parent_id,
@@ -113,5 +114,5 @@ def _repeat(state: Sweep, watch: Watch, controller: Controller) -> None:
     repeats = [branch for branch in found if branch is not None]
     renew_facts(state, repeats)
     state.branches += repeats
-    watch.branches += repeats
+    watch.add_repeats(repeats)
     controller.train(repeats)

@@ -26,16 +26,24 @@ class Watch:
         console: to print to.
         branches: of the sweep.
         slots: trials at once; with one, the run's own progress bar shows below each trial's heading.
+        repeats: of the best setting of each branch, once all have searched; until then they are time that is left.
     """
 
-    def __init__(self, console: Console, branches: Sequence[Branch], slots: int) -> None:
+    def __init__(self, console: Console, branches: Sequence[Branch], slots: int, repeats: int = 0) -> None:
         self.console = console
         self.branches = list(branches)
+        self._repeats_to_come = repeats * len(branches)
         self._slots = slots
         self._start = time.monotonic()
         self._finished_before = self._finished()
         live = slots > 1 and console.is_terminal
         self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2) if live else None
+
+    def add_repeats(self, branches: Sequence[Branch]) -> None:
+        """Show them too; what another start has trained of them is not this one's pace."""
+        self.branches += branches
+        self._repeats_to_come = 0
+        self._finished_before += sum(branch.study.finished for branch in branches)
 
     def shown(self) -> AbstractContextManager[object]:
         """While trials run."""
@@ -115,13 +123,17 @@ class Watch:
         return sum(branch.study.finished for branch in self.branches)
 
     def _total(self) -> int | None:
-        targets = [branch.target for branch in self.branches]
-        return None if any(target is None for target in targets) else sum(target or 0 for target in targets)
+        """Trials of all branches in the end; None while one of them asks as long as there are seconds left."""
+        ends = [branch.target if branch.may_ask() else len(branch.study.records) for branch in self.branches]
+        return None if any(end is None for end in ends) else sum(end or 0 for end in ends)
 
     def _left(self) -> str:
         total, finished = self._total(), self._finished()
         done = finished - self._finished_before
-        if total is None or not done or finished >= total:
+        if total is None or not done:
             return ""
-        seconds = (time.monotonic() - self._start) / done * (total - finished)
+        to_come = total - finished + self._repeats_to_come
+        if not to_come:
+            return ""
+        seconds = (time.monotonic() - self._start) / done * to_come
         return f"about {seconds / 60:.0f} min left" if seconds >= 60 else f"about {seconds:.0f} s left"

@@ -26,7 +26,7 @@ from landslide.config import without_credentials
 from landslide.errors import TrackingError
 from landslide.tracking.model import MODEL, log_model
 from landslide.tracking.provenance import source_tags
-from landslide.tracking.spool import UNSENT, Sender, Spool, send_all
+from landslide.tracking.spool import UNSENT, Sender, Spool, kept_lines, send_all
 from landslide.tracking.store import SENDING, Store, answering, experiment_id, is_refusal, patience
 
 SYSTEM_METRICS_INTERVAL_S = 5
@@ -220,6 +220,10 @@ class TrackedRun:
         there = {key: float(value) for key, value in values.items() if not math.isnan(value)}
         self._spool.put("metrics", values=there, step=step, timestamp_ms=at)
 
+    def log_constants(self, values: Mapping[str, float]) -> None:
+        """Numbers that are known before the first epoch: points of the run's begin, the same if it begins again."""
+        self._spool.put("constants", values=dict(values))
+
     def go_on(self, epoch: int) -> None:
         """Say after which epoch the run was continued, and forget why it had ended."""
         self._spool.put("continued", epoch=epoch)
@@ -272,6 +276,9 @@ def send(store: Store, run_id: str, spool: Spool, line: Mapping[str, Any]) -> No
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         case {"what": "metrics", "values": dict(values), "step": int(step), "timestamp_ms": int(at)}:
             client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in values.items()])
+        case {"what": "constants", "values": dict(values)}:
+            at = client.get_run(run_id).info.start_time
+            client.log_batch(run_id, metrics=[Metric(key, value, at, 0) for key, value in values.items()])
         case {"what": "continued", "epoch": int(epoch)}:
             _send_continued(client, run_id, epoch)
         case {"what": "dataset", "name": str(name), "digest": str(digest), "root": root, "profile": profile}:
@@ -309,6 +316,26 @@ def _send_model(store: Store, run_id: str, folder: Path) -> None:
     if folder.is_dir():  # else this line was sent before
         log_model(store, run_id, folder)
         shutil.rmtree(folder)
+
+
+def killed_parts(folder: Path) -> dict[str, float]:
+    """How long each part of a run that was killed has lasted, from its begin to the last thing that it logged.
+
+    The machine is sampled while a run trains, so of a part at most the last :data:`SYSTEM_METRICS_INTERVAL_S` seconds
+    are missing, and in no case are any too many: nobody knows when it was killed.
+
+    Returns:
+        Seconds, by the part's begin in ms; nothing of a run that ended by itself, whose lines are sent and deleted.
+    """
+    parts: dict[str, float] = {}
+    begun: int | None = None
+    for line in kept_lines(folder):
+        at = line.get("timestamp_ms")
+        if line.get("status") == "RUNNING":
+            begun = at
+        if isinstance(at, int) and begun is not None:  # a point that is logged again has the time at which it was new
+            parts[str(begun)] = max(parts.get(str(begun), 0.0), (at - begun) / 1000)
+    return parts
 
 
 def send_rest(store: Store, run_id: str, folder: Path) -> dict[str, int]:

@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,15 @@ def has_unsent(folder: Path) -> bool:
 def unsent_folders(folder: Path) -> list[Path]:
     """The folders of runs under this one, itself included, that hold such lines."""
     return sorted(place.parent for place in folder.rglob(UNSENT) if place.is_dir())
+
+
+def kept_lines(folder: Path) -> Iterator[Line]:
+    """The whole lines of a run's folder in which nobody trains, sent or not; what a kill has cut is left out."""
+    file = folder / UNSENT / "lines.jsonl"
+    for raw in file.read_bytes().split(b"\n") if file.is_file() else ():
+        with suppress(ValueError):  # one that is damaged is told by who sends it
+            if isinstance(line := json.loads(raw), dict):
+                yield line
 
 
 def discard_unsent(folder: Path) -> None:

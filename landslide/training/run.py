@@ -474,7 +474,7 @@ def _describe(run: TrackedRun, parts: Parts, model_costs: Mapping[str, float]) -
         "test": len(data.split.test),
     }
     run.log_dataset(cfg.data.name, data.cache.digest, cfg.data.root, profile)
-    run.log_metrics(model_costs)
+    run.log_constants(model_costs)
 
 
 def _keep_model(run: TrackedRun, parts: Parts, folder: Path) -> None:

@@ -188,8 +188,8 @@ class Sweep:
             for stratum, trials in self.studies().items()
         }
 
-    def require_whole(self, trials: int, *, slots: int = 1, pruned_with_run: bool = True) -> None:
-        """Optuna, MLflow and the folders agree that exactly so many trials a stratum are finished."""
+    def require_whole(self, trials: int | Mapping[str, int], *, slots: int = 1, pruned_with_run: bool = True) -> None:
+        """Optuna, MLflow and the folders agree that exactly so many trials of each stratum are finished."""
         studies = self.studies()
         parent, children = self.runs()
         client = self.client
@@ -199,7 +199,8 @@ class Sweep:
         runs = {run.info.run_id: run for run in children}
         expected = set()
         for stratum, found in studies.items():
-            assert [trial.number for trial in found] == list(range(trials)), (stratum, self.killed)
+            wanted = trials if isinstance(trials, int) else trials[stratum]
+            assert [trial.number for trial in found] == list(range(wanted)), (stratum, self.killed)
             for trial in found:
                 self._require_trial(client, stratum, trial, runs.pop(trial.user_attrs["launch"]["run_id"]))
                 expected.add(f"{stratum}/{trial.number}")
@@ -247,6 +248,11 @@ def wait_for(process: BaseProcess, longest_s: float = LONGEST_S) -> int:
         process.kill()
         raise TimeoutError(f"still running after {longest_s} s")
     return process.exitcode
+
+
+def epochs_begun(sweep: Sweep, count: int) -> Callable[[], bool]:
+    file = sweep.folder / EPOCHS
+    return lambda: file.is_file() and len(file.read_text().splitlines()) >= count
 
 
 def wait_until(holds: Callable[[], bool], longest_s: float = 60) -> None:

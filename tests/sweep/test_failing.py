@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from landslide.sweep.status import FINISHED, read_sweeps
 from landslide.sweep.study import StratumStudy
 from tests.sweep.conftest import Postgres
-from tests.sweep.harness import EPOCHS, Sweep, wait_for, wait_until
+from tests.sweep.harness import EPOCHS, Sweep, epochs_begun, wait_for, wait_until
 
 Begin = Callable[..., Sweep]
 
@@ -31,11 +31,6 @@ MINUTE_S = 65
 
 def attempts(sweep: Sweep) -> list[int]:
     return [trial.user_attrs["launch"]["attempts"] for trial in sweep.studies()["all"]]
-
-
-def epochs_begun(sweep: Sweep, count: int) -> Callable[[], bool]:
-    file = sweep.folder / EPOCHS
-    return lambda: file.is_file() and len(file.read_text().splitlines()) >= count
 
 
 def processes(sweep: Sweep) -> set[str]:
@@ -109,13 +104,15 @@ def test_a_trial_that_dies_again_and_again_is_given_up_and_the_others_go_on(begi
 
 
 def test_in_a_single_slot_a_trial_that_takes_the_sweep_with_it_is_given_up_after_as_many_starts(begin: Begin) -> None:
-    sweep = begin("kind=stubborn,good", "sweep.max_attempts=2")
+    sweep = begin("kind=stubborn,good", "sweep.max_attempts=2", "epoch_s=0.3")
     # When
     statuses = [sweep.run() for _ in range(3)]
     # Then
     assert statuses == [-signal.SIGKILL, -signal.SIGKILL, 1]
     sweep.require_whole(2)
-    assert "died 2 times" in sweep.studies()["all"][0].user_attrs["outcome"]["reason"]
+    outcome = sweep.studies()["all"][0].user_attrs["outcome"]
+    assert "died 2 times" in outcome["reason"]
+    assert 2 * 0.3 <= outcome["seconds"] < 10, "both attempts, and not the time between the starts"
 
 
 def test_a_trial_that_comes_further_at_every_attempt_is_not_given_up(begin: Begin) -> None:

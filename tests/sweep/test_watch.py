@@ -174,6 +174,41 @@ def test_the_time_that_is_left_is_told_from_what_this_start_has_finished(clock: 
     assert seen.table().title == ""
 
 
+def test_repeats_that_will_follow_the_search_are_part_of_the_time_that_is_left(clock: Clock) -> None:
+    # Given: two strata of one trial each, whose best settings are trained twice more
+    unet, fpn, console = branch("unet", 1), branch("fpn", 1), plain()
+    seen = Watch(console, [unet, fpn], slots=2, repeats=2)
+    for stratum in (unet, fpn):
+        clock.now += 10
+        seen.end(stratum, finish(stratum, 0.5))
+    assert seen.table().title == "about 40 s left"
+    # When: of one stratum both are trained, by another start
+    again, trained = branch("unet, repeats", 2), branch("fpn, repeats", 2)
+    finish(trained, 0.4)
+    finish(trained, 0.6)
+    seen.add_repeats([again, trained])
+    # Then
+    assert seen.table().title == "about 20 s left"
+    clock.now += 10
+    finish(again, 0.5)
+    assert seen.table().title == "about 10 s left"
+    finish(again, 0.5)
+    assert seen.table().title == ""
+
+
+def test_a_stratum_that_is_given_up_takes_no_more_time(clock: Clock) -> None:
+    unet, fpn = branch("unet", 5), branch("fpn", 2)
+    seen = Watch(plain(), [unet, fpn], slots=2)
+    clock.now += 20
+    finish(unet, 0.5)
+    finish(fpn, 0.5)
+    assert seen.table().title == "about 50 s left"
+    # When
+    unet.stopped = "its last trials failed"
+    # Then
+    assert seen.table().title == "about 10 s left"
+
+
 def test_without_a_number_of_trials_no_end_is_foretold(clock: Clock) -> None:
     unet, console = branch("unet", None), plain()
     seen = Watch(console, [unet], slots=2)

@@ -51,8 +51,8 @@ class Tiny:
     y: float = 0.5
     kind: str = "good"
     """What happens to the trial in its second epoch: crash, nan, memory, unlucky (nan with seed 0 alone); stubborn is
-    killed in its first, before any checkpoint, further in each after the first, once, and told as soon as the pruner
-    ends it, before it has a result. Of any other kind nothing does."""
+    killed at the end of its first, before any checkpoint, further in each after the first, once, and told as soon as
+    the pruner ends it, before it has a result. Of any other kind nothing does."""
     epoch_s: float = 0.002
     noisy: bool = False
     """Print a line an epoch."""
@@ -81,6 +81,7 @@ def main(cfg: DictConfig) -> Any:
 def train(cfg: DictConfig, folder: Path) -> Any:
     from landslide.sweep.trial import judge_of
     from landslide.tracking.run import open_run
+    from landslide.tracking.spool import discard_unsent
     from landslide.tracking.store import open_store
     from landslide.training.result import RunResult, write_result
 
@@ -91,6 +92,7 @@ def train(cfg: DictConfig, folder: Path) -> Any:
         state = json.loads(Path(cfg.ckpt_path).read_text())
     else:
         assert not (folder / CHECKPOINT).exists(), "a checkpoint would be overwritten"
+        discard_unsent(folder)
     with open_run(store, cfg.tracking.run_id, folder, print) as tracked:
         tracked.log_params({key: str(cfg[key]) for key in ("x", "y", "kind", "seed")})
         reason, first = None, len(state["points"]) + 1
@@ -99,6 +101,9 @@ def train(cfg: DictConfig, folder: Path) -> Any:
             reason = judge and judge(epoch, value)
         while reason is None and len(state["points"]) < cfg.trainer.max_epochs:
             epoch = len(state["points"]) + 1
+            if cfg.kind == "stubborn":
+                time.sleep(cfg.epoch_s)
+                tracked.log_metrics({"system/sample": 1.0})
             fail(cfg, epoch, went_on=bool(cfg.ckpt_path) and epoch == first)
             value = one_epoch(cfg, folder, state, epoch)
             save(folder / CHECKPOINT, state)
