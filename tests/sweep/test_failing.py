@@ -191,6 +191,29 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("kind=good,also", "sweep.strata=[kind]", "x=0.3,0.5"), "Against the default setting, trained once: kind-"),
+        (("x=0.1,0.3",), "No finished trial has the default setting, so what tuning gained is not known."),
+        (("kind=good,also", "sweep.strata=[kind]"), None),
+        (("seed=0,1",), None),
+    ],
+    ids=["default", "no default", "strata alone", "seeds alone"],
+)
+def test_a_grid_ends_with_what_tuning_gained_where_something_was_tuned(
+    begin: Begin, typed: tuple[str, ...], told: str | None
+) -> None:
+    sweep = begin(*typed)
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    parent, _ = sweep.runs()
+    for shown in (" ".join(sweep.output.split()), parent.data.tags["mlflow.note.content"]):
+        assert ("after tuning" in shown) == (told is not None)
+        assert told is None or told in shown
+
+
 def test_a_worker_that_comes_after_the_end_leaves_the_sweep_finished(begin: Begin, postgres: Postgres) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.name=late", storage=postgres.database())
     assert sweep.run() == 0
