@@ -86,28 +86,28 @@ def _searches(names: Sequence[str], tracking_uri: str, console: Console) -> dict
     from landslide.config import without_credentials
     from landslide.errors import SweepError
     from landslide.report.sweep import report_sweep
-    from landslide.sweep.storage import DATABASE_ERRORS, STORAGE, open_existing, resolve_url
+    from landslide.sweep.storage import DATABASE_ERRORS, STORAGE, open_existing, reason_of, resolve_url
     from landslide.terminal import tell
 
     found: dict[str, list[Picture]] = {}
-    url = resolve_url(os.environ.get(STORAGE))
+    url, left = resolve_url(os.environ.get(STORAGE)), list(names)
+    place = without_credentials(url)
     try:
         storage = open_existing(url)
-        studies_of = {name: [] if storage is None else _studies(storage, name) for name in names}
+        for name in names:
+            if studies := [] if storage is None else _studies(storage, name):
+                found[name] = report_sweep(studies, tracking_uri=tracking_uri, command="").pictures
+            else:
+                tell(
+                    console,
+                    f"What mattered in sweep '{name}' is not shown: its studies are not in {place}. Stand in the "
+                    f"folder where it was trained, or name the database by {STORAGE}.",
+                )
+            left.remove(name)
     except (SweepError, *DATABASE_ERRORS) as error:  # the comparison itself needs MLflow alone
-        listed, reason = ", ".join(f"'{name}'" for name in names), str(error).partition("\n")[0]
-        tell(console, f"What mattered in {listed} is not shown: {reason}")
-        return {}
-    for name, studies in studies_of.items():
-        if studies:
-            found[name] = report_sweep(studies, tracking_uri=tracking_uri, command="").pictures
-        else:
-            place = without_credentials(url)
-            tell(
-                console,
-                f"What mattered in sweep '{name}' is not shown: its studies are not in {place}. Stand in the folder "
-                f"where it was trained, or name the database by {STORAGE}.",
-            )
+        reason = str(error) if isinstance(error, SweepError) else f"{place}: {without_credentials(reason_of(error))}"
+        listed, first = ", ".join(f"'{name}'" for name in left), reason.partition("\n")[0]
+        tell(console, f"What mattered in {listed} is not shown: {first}")
     return found
 
 

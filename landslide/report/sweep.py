@@ -69,7 +69,7 @@ class SweepReport:
     @property
     def caption(self) -> str:
         """What the numbers of the table are."""
-        return self.folds.caption if self.folds else sweep_summary.caption(self.objective, self.against)
+        return self.folds.caption if self.folds else sweep_summary.caption(self.strata, self.objective, self.against)
 
     @property
     def columns(self) -> list[sweep_table.Column]:

@@ -41,10 +41,10 @@ def default_and_tuned_figure(strata: Sequence[Stratum], metric: str) -> Figure:
     axis = figure.subplots()
     for row, (stratum, colour) in enumerate(zip(strata, PALETTE, strict=False)):
         assert stratum.best
-        tuned, default = stratum.best.values[0], stratum.known("default")
+        tuned, default = stratum.score(stratum.best), stratum.known("default")
         if default:
-            axis.plot([default.values[0], tuned], [row, row], color=colour, linewidth=1.2, alpha=0.6)
-            axis.plot(default.values[0], row, "o", color=colour, markerfacecolor="none", markersize=7)
+            axis.plot([stratum.score(default), tuned], [row, row], color=colour, linewidth=1.2, alpha=0.6)
+            axis.plot(stratum.score(default), row, "o", color=colour, markerfacecolor="none", markersize=7)
         axis.plot(tuned, row, "o", color=colour, markersize=7)
         if repeats := stratum.repeated:
             spread = float(np.std(repeats, ddof=1)) if len(repeats) > 1 else None

@@ -49,10 +49,12 @@ def make_pictures(
 
 def _default_and_tuned(strata: Sequence[Stratum], metric: str, note: str) -> Picture:
     said = [_gain(stratum) for stratum in strata]
+    seeded = any(stratum.seeded for stratum in strata)
+    default = "both are means over seeds" if seeded else "the default was trained once"
     return Picture(
         "default_and_tuned",
         "Default and tuned",
-        "The tuned setting is the best of its trials, selected on these tiles; the default was trained once. Repeats "
+        f"The tuned setting is the best of its trials, selected on these tiles; {default}. Repeats "
         f"train the tuned setting with other seeds, which are not selected.{note}",
         f"{metric} of the default setting, the tuned one and its repeats. {'; '.join(said)}.",
         figures.default_and_tuned_figure(strata, metric),
@@ -62,9 +64,9 @@ def _default_and_tuned(strata: Sequence[Stratum], metric: str, note: str) -> Pic
 def _gain(stratum: Stratum) -> str:
     assert stratum.best
     default, repeats = stratum.known("default"), stratum.repeated
-    before = f" from {default.values[0]:.4f} to" if default else ""
+    before = f" from {stratum.score(default):.4f} to" if default else ""
     after = f", {mean(repeats):.4f} in the mean of {len(repeats)} repeats" if repeats else ""
-    return f"{stratum.label}{before} {stratum.best.values[0]:.4f}{after}"
+    return f"{stratum.label}{before} {stratum.score(stratum.best):.4f}{after}"
 
 
 def _best_against_seconds(strata: Sequence[Stratum], metric: str, note: str) -> Picture:

@@ -39,45 +39,57 @@ def notes(strata: Sequence[Stratum]) -> list[str]:
     return found
 
 
-def caption(objective: Objective, against: Sequence[str]) -> str:
+def caption(strata: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:
     """What the numbers of the table are."""
     measured = f"{metric_name(objective.metric)} is that of a trial's best epoch ({objective.metric})"
     time = "Time is training with validation, over all trials of the search."
     if against:
         return f"{measured}, selected on these validation tiles; the other measures are minimised. {time}"
+    known = "Default: the setting as composed, trained once. Tuned: the best trial."
+    if _seeded(strata):
+        known = "Default: the setting as composed. Tuned: the setting with the best mean. Both are means over seeds."
     return (
-        f"{measured}, selected on these validation tiles. Default: the setting as composed, trained once. Tuned: the "
-        f"best trial. Repeats: the tuned setting with other seeds; SD is the standard deviation between them. {time}"
+        f"{measured}, selected on these validation tiles. {known} Repeats: the tuned setting with other seeds; SD is "
+        f"the standard deviation between them. {time}"
     )
+
+
+def _seeded(strata: Sequence[Stratum]) -> bool:
+    """Whether each setting was trained with the seeds of a grid."""
+    return any(stratum.seeded for stratum in strata)
 
 
 def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
     first, *others = ranked
     assert first.best
     name = metric_name(objective.metric)
-    value = f"{first.best.values[0]:.4f}"
-    where = f"trial {first.best.number} of {len(first.trials)}"
+    value = f"{first.score(first.best):.4f}"
+    over_seeds = "the mean over seeds, the best of them " if first.seeded else ""
+    where = f"{over_seeds}trial {first.best.number} of {len(first.trials)}"
     if not others:
         return f"{first.label} reached {name} {value} after tuning ({where})."
     assert others[0].best
     order = "highest" if objective.maximize else "lowest"
     return (
         f"{first.label} has the {order} {name} after tuning, {value} ({where}); "
-        f"{others[0].label} follows with {others[0].best.values[0]:.4f}."
+        f"{others[0].label} follows with {others[0].score(others[0].best):.4f}."
     )
 
 
 def _gains(ranked: Sequence[Stratum]) -> str:
     gains = [_gain(stratum) for stratum in ranked if stratum.known("default")]
-    return f"Against the default setting, trained once: {listed(gains, '; ')}." if gains else ""
+    if not gains:
+        return "No finished trial has the default setting, so what tuning gained is not known."
+    how = "in means over seeds" if _seeded(ranked) else "trained once"
+    return f"Against the default setting, {how}: {listed(gains, '; ')}."
 
 
 def _gain(stratum: Stratum) -> str:
     default = stratum.known("default")
     assert default
-    if default is stratum.best:
+    if stratum.best and default.setting == stratum.best.setting:
         return f"{stratum.label} found nothing better"
-    return f"{stratum.label} {gain_text(stratum)}, from {default.values[0]:.4f}"
+    return f"{stratum.label} {gain_text(stratum)}, from {stratum.score(default):.4f}"
 
 
 def _repeats(ranked: Sequence[Stratum]) -> str:
@@ -93,7 +105,7 @@ def repeats_text(stratum: Stratum) -> str:
 
 
 def _caveat(ranked: Sequence[Stratum]) -> str:
-    once = "" if any(stratum.repeated for stratum in ranked) else "Each setting was trained once. "
+    once = "" if _seeded(ranked) or any(stratum.repeated for stratum in ranked) else "Each setting was trained once. "
     return (
         f"{once}Settings and epochs were selected on the validation tiles that they are measured on, so tuned numbers "
         "flatter; it is one split, and no difference here is claimed for other tiles."

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from landslide.report.labels import ARCHITECTURES
+from landslide.report.labels import ARCHITECTURES, SEED
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
@@ -135,8 +135,9 @@ def against_number(metric: str, value: float) -> float:
 
 
 def setting_text(params: Mapping[str, Any], parameters: Sequence[Parameter]) -> str:
-    """A setting in words: ``lr 0.00123, batch_size 8``; a dash where nothing is varied."""
-    known = [f"{axis.label} {value_text(params[axis.key])}" for axis in parameters if axis.key in params]
+    """A setting in words: ``lr 0.00123, batch_size 8``, without its seed; a dash where nothing else is varied."""
+    axes = [axis for axis in parameters if axis.key in params and axis.key != SEED]
+    known = [f"{axis.label} {value_text(params[axis.key])}" for axis in axes]
     return ", ".join(known) or MISSING
 
 
@@ -211,8 +212,11 @@ def _gains(strata: Sequence[Stratum]) -> list[Column]:
     for origin, heading in (("default", "Default"), ("paper", "Table I")):
         known = [stratum.known(origin) for stratum in strata]
         if origin == "default" or any(known):
-            columns.append(_numbers(heading, [_number(trial.values[0]) if trial else MISSING for trial in known]))
-    tuned = [stratum.best.values[0] if stratum.best else None for stratum in strata]
+            scores = zip(strata, known, strict=True)
+            columns.append(
+                _numbers(heading, [_number(one.score(trial)) if trial else MISSING for one, trial in scores])
+            )
+    tuned = [stratum.score(stratum.best) if stratum.best else None for stratum in strata]
     columns += [_ranked("Tuned", tuned, strata), _numbers("Difference", [gain_text(stratum) for stratum in strata])]
     repeated = [stratum.repeated for stratum in strata]
     if any(repeated):
@@ -227,7 +231,7 @@ def _gains(strata: Sequence[Stratum]) -> list[Column]:
 def gain_text(stratum: Stratum) -> str:
     """Tuned minus default, with its sign; a dash where one of them has not finished."""
     default = stratum.known("default")
-    return f"{stratum.best.values[0] - default.values[0]:+.4f}" if stratum.best and default else MISSING
+    return f"{stratum.score(stratum.best) - stratum.score(default):+.4f}" if stratum.best and default else MISSING
 
 
 def _against(trials: Sequence[Trial], against: Sequence[str]) -> list[Column]:

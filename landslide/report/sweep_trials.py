@@ -66,6 +66,11 @@ class Trial:
         """Whether it was trained to its end, so that its value may stand beside others."""
         return self.state == FINISHED and bool(self.values)
 
+    @cached_property
+    def setting(self) -> str:
+        """What it was trained with, but for the seed."""
+        return repr(sorted((name, value) for name, value in self.params.items() if name != SEED))
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -130,14 +135,23 @@ class Stratum:
         choose = max if self.maximize else min
         settings: dict[str, list[Trial]] = {}
         for trial in self.finished:
-            key = repr(sorted((name, value) for name, value in trial.params.items() if name != SEED))
-            settings.setdefault(key, []).append(trial)
+            settings.setdefault(trial.setting, []).append(trial)
         seeds = choose(settings.values(), key=lambda trials: fmean(trial.values[0] for trial in trials), default=[])
         return choose(seeds, key=lambda trial: trial.values[0], default=None)
 
     def known(self, origin: str) -> Trial | None:
         """The finished trial of a setting that was known beforehand, ``default`` or ``paper``."""
         return next((trial for trial in self.finished if trial.origin == origin), None)
+
+    def score(self, trial: Trial) -> float:
+        """The objective of a finished trial; where a grid has seeds, the mean of its setting over them."""
+        seeds = [each for each in self.finished if each.setting == trial.setting] if self.seeded else [trial]
+        return fmean(each.values[0] for each in seeds)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether its trials differ in their seeds."""
+        return any(SEED in trial.params for trial in self.trials)
 
     @property
     def repeated(self) -> list[float]:
@@ -199,7 +213,7 @@ def objective_of(study: Study) -> Objective:
 def _rank(stratum: Stratum) -> tuple[bool, float]:
     if stratum.best is None:
         return True, 0.0
-    value = stratum.best.values[0]
+    value = stratum.score(stratum.best)
     return False, -value if stratum.maximize else value
 
 

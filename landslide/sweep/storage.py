@@ -127,7 +127,7 @@ def _told_in_a_sentence(url: str) -> Iterator[URL]:
     try:
         yield _with_driver(make_url(url))
     except (*DATABASE_ERRORS, OSError, ImportError, RuntimeError, Timeout) as error:
-        raise SweepError(without_credentials(f"sweep.storage={url}: {_reason(error)}")) from error
+        raise SweepError(without_credentials(f"sweep.storage={url}: {reason_of(error)}")) from error
 
 
 class _Storage(_CachedStorage):
@@ -211,7 +211,8 @@ def _require_optuna_tables(url: URL) -> None:
         raise RuntimeError(f"this database belongs to another program (its tables: {', '.join(tables[:3])}, ...).")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a database cannot be used, and what to do."""
     cause = getattr(error, "orig", None) or error.__cause__ or error
     told = str(cause).strip() or type(error).__name__
     if isinstance(error, ArgumentError | NoSuchModuleError):
@@ -243,7 +244,7 @@ def patiently(ask: Callable[[], Answer], tell: Callable[[str], None], wait_s: fl
             if not _is_outage(error):
                 raise
             if time.monotonic() - start > wait_s:
-                raise SweepError(f"sweep.storage: {without_credentials(_reason(error))}") from error
+                raise SweepError(f"sweep.storage: {without_credentials(reason_of(error))}") from error
             if not told:
                 told = True
                 tell(f"The database of the sweep does not answer; waiting up to {wait_s / 60:.0f} minutes for it.")

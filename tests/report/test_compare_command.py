@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
 import numpy as np
+import optuna
 import pytest
+from optuna import Study
 
 from landslide.cli.main import main
 from landslide.errors import ComparisonError
 from landslide.report import compare
 from landslide.report.pairs import RECIPES
 from landslide.report.runs import Objective, read_run, read_validation
+from landslide.report.sweep_trials import read_strata
 from tests.report.conftest import Store
 
 F1 = {"unet": 0.8, "fpn": 0.9}
@@ -210,3 +215,29 @@ def test_a_database_of_sweeps_that_does_not_answer_takes_away_what_mattered_and_
     assert "cannot be used" in said
     assert "secret" not in told.out + told.err
     assert (tmp_path / "comparison.html").is_file()
+
+
+def test_a_database_of_sweeps_that_goes_away_while_it_is_read_takes_away_what_mattered_and_nothing_else(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: a database that opens and lists the sweep's study, and then loses its trials
+    database = tmp_path / "sweeps.db"
+    monkeypatch.setenv("LANDSLIDE_SWEEP_STORAGE", f"sqlite:///{database}")
+    study = optuna.create_study(storage=f"sqlite:///{database}", study_name="four models/all")
+    objective = {"metric": "val/f1", "direction": "maximize"}
+    for key, value in {"sweep": "four models", "kind": "search", "stratum": "all", "objective": objective}.items():
+        study.set_user_attr(key, value)
+
+    def read_from_nothing(studies: Sequence[Study]) -> object:
+        with sqlite3.connect(database) as other:
+            other.execute("DROP TABLE trials")
+        return read_strata(studies)
+
+    monkeypatch.setattr("landslide.report.sweep.read_strata", read_from_nothing)
+    # When
+    assert compared(store, store.parent, "-o", str(tmp_path / "out")) == 0
+    # Then
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "is not shown" in line]
+    assert said.startswith(f"What mattered in 'four models' is not shown: sqlite:///{database}: cannot be used (")
+    assert "no such table: trials" in said
+    assert (tmp_path / "out" / "comparison.html").is_file()

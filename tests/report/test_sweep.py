@@ -19,7 +19,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -247,18 +247,47 @@ def test_a_trial_that_was_claimed_but_never_started_is_not_lost() -> None:
     assert (last["number"], last["state"], last["run_id"], last["origin"]) == ("2", "running", "", "")
 
 
-def test_a_grid_without_a_default_has_no_difference() -> None:
+def test_a_grid_without_a_default_has_no_difference_and_says_so() -> None:
     study = sweeps.new_study("all")
     for value in (0.5, 0.6):
         study.add_trial(optuna.create_trial(value=value, user_attrs={"origin": "grid"}))
     swept = report([study])
     assert (column(swept, "Default"), column(swept, "Difference")) == ([MISSING], [MISSING])
-    assert "default" not in swept.sentence
+    assert "No finished trial has the default setting, so what tuning gained is not known." in swept.sentence
     assert swept.pictures
 
 
 def test_a_default_that_nothing_beats_is_said_to_be_the_best() -> None:
     assert "trained once: U-Net found nothing better." in report([sweeps.search("unet", 0.9, trials=1)]).sentence
+
+
+def test_a_grid_of_seeds_compares_the_means_of_its_settings() -> None:
+    # Given: the default setting has the best single trial, the other one has the best mean
+    study, scores = sweeps.new_study("unet"), {(8, 0): 0.5, (8, 1): 0.9, (16, 0): 0.8, (16, 1): 0.8}
+    axes = {"data.batch_size": CategoricalDistribution([8, 16]), "seed": CategoricalDistribution([0, 1])}
+    for (size, seed), score in scores.items():
+        origin = "default" if (size, seed) == (8, 0) else "grid"
+        params = {"data.batch_size": size, "seed": seed}
+        told = {"origin": origin}
+        study.add_trial(optuna.create_trial(value=score, params=params, distributions=axes, user_attrs=told))
+    # When
+    swept = report([study])
+    # Then
+    found = {heading: column(swept, heading) for heading in ("Default", "Tuned", "Difference", "Tuned setting")}
+    expected = {"Default": "0.7000", "Tuned": "0.8000", "Difference": "+0.1000", "Tuned setting": "batch_size 16"}
+    assert found == {heading: [text] for heading, text in expected.items()}
+    assert "in means over seeds: U-Net +0.1000, from 0.7000." in swept.sentence
+    assert "trained once" not in swept.sentence + swept.caption
+
+
+def test_a_seed_that_did_better_is_no_better_setting() -> None:
+    study, axes = sweeps.new_study("unet"), {"seed": CategoricalDistribution([0, 1])}
+    for seed, score in enumerate((0.5, 0.7)):
+        told = {"origin": "grid" if seed else "default"}
+        study.add_trial(optuna.create_trial(value=score, params={"seed": seed}, distributions=axes, user_attrs=told))
+    swept = report([study])
+    assert "U-Net found nothing better" in swept.sentence
+    assert column(swept, "Difference") == ["+0.0000"]
 
 
 def test_the_papers_setting_has_a_column_where_it_was_tried() -> None:

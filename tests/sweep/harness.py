@@ -219,7 +219,8 @@ class Sweep:
         assert run.info.status == ("FAILED" if failed else "FINISHED"), (place, run.info.status, trial.state)
         assert (run.data.tags["landslide.stratum"], run.data.tags["landslide.trial"]) == (stratum, str(trial.number))
         if run.data.params or not failed:
-            for key, value in trial.params.items():
+            values = {key: value for key, value in trial.params.items() if not key.startswith("+")}  # nor any group
+            for key, value in values.items():
                 assert run.data.params[key] == str(value), place
         points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "val/score")]
         assert [step for step, _ in points] == list(range(1, len(points) + 1)), f"{place}: {points}"

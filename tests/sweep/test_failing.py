@@ -90,6 +90,47 @@ def test_a_crash_is_a_failure_with_its_traceback_and_what_the_parameters_did_is_
     assert "Traceback" not in sweep.output
 
 
+@pytest.fixture
+def sizes(tmp_path: Path) -> Path:
+    """The folder of a config group of two options."""
+    (tmp_path / "size").mkdir()
+    for name, x in {"small": 0.1, "large": 0.3}.items():
+        (tmp_path / "size" / f"{name}.yaml").write_text(f"# @package _global_\nx: {x}\n")
+    return tmp_path / "size"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_trial_that_no_longer_composes_is_not_failed_and_is_trained_once_that_is_mended(
+    begin: Begin, sizes: Path, slots: int
+) -> None:
+    # Given: a slip in a config file while the first trials are trained
+    words = ("+size=small,large", "y=0.1,0.2", "epoch_s=0.3", f"sweep.slots={slots}", "sweep.name=slip")
+    sweep = begin(f"hydra.searchpath=[file://{sizes.parent}]", *words)
+    before = (sizes / "large.yaml").read_text()
+    process = sweep.start()
+    wait_until(epochs_begun(sweep, slots))
+    (sizes / "large.yaml").write_text("x: [")
+    # When
+    assert wait_for(process) == 2
+    # Then
+    parent, children = sweep.runs()
+    assert (parent.info.status, parent.data.tags["landslide.sweep_state"]) == ("KILLED", "paused")
+    states = [trial.state.name for trial in sweep.studies()["all"]]
+    assert states in (["COMPLETE"] * 2 + ["RUNNING"] * refused for refused in range(1, slots + 1))
+    assert sorted(run.info.status for run in children) == ["FINISHED"] * 2 + ["KILLED"] * (len(states) - 2)
+    told = " ".join(sweep.output.split())
+    assert "A trial could not be started: " in told
+    assert "large.yaml" in told
+    assert "+size=large" in told
+    assert "Traceback" not in told
+    # When
+    (sizes / "large.yaml").write_text(before)
+    assert sweep.run() == 0, sweep.output
+    # Then
+    sweep.require_whole(4, slots=slots)
+    assert attempts(sweep) == [1] * 4
+
+
 def test_a_trial_that_dies_again_and_again_is_given_up_and_the_others_go_on(begin: Begin) -> None:
     sweep = begin("kind=stubborn,good,also", "sweep.slots=2")
     # When
@@ -186,6 +227,29 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     # Then
     assert sweep.epochs() == computed
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("kind=good,also", "sweep.strata=[kind]", "x=0.3,0.5"), "Against the default setting, trained once: kind-"),
+        (("x=0.1,0.3",), "No finished trial has the default setting, so what tuning gained is not known."),
+        (("kind=good,also", "sweep.strata=[kind]"), None),
+        (("seed=0,1",), None),
+    ],
+    ids=["default", "no default", "strata alone", "seeds alone"],
+)
+def test_a_grid_ends_with_what_tuning_gained_where_something_was_tuned(
+    begin: Begin, typed: tuple[str, ...], told: str | None
+) -> None:
+    sweep = begin(*typed)
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    parent, _ = sweep.runs()
+    for shown in (" ".join(sweep.output.split()), parent.data.tags["mlflow.note.content"]):
+        assert ("after tuning" in shown) == (told is not None)
+        assert told is None or told in shown
 
 
 def test_a_worker_that_comes_after_the_end_leaves_the_sweep_finished(begin: Begin, postgres: Postgres) -> None:

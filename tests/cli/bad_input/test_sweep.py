@@ -18,6 +18,7 @@ MULTIRUN = [
     row("train.py -m data=3,4", "data=3: must be one of"),
     row("train.py -m data.batch_size=4,0", "data.batch_size=0: must be 1 or more", "trial 2 of 2"),
     row("train.py -m data.batch_size=4,8 trainer.accelerator=mps", "accelerator=mps: not on this machine"),
+    row("train.py -m data.batch_size=4,many", "Value 'many' of type 'str'", "data.batch_size", status=1, lines=9),
     row("train.py -m optimizer.lr=1e-3,nan,1e-4", f"optimizer.lr=nan: {NUMBER}", "trial 2 of 3: lr=nan"),
     row(
         "train.py -m objective.metric=val/false_alarm objective.direction=minimize seed=0,1",
