@@ -47,12 +47,17 @@ def _command(words: Sequence[str], folder: Path, environment: Mapping[str, str],
     for number in (1, 2):
         os.dup2(stream, number)
     os.environ.update(environment)
-    use_fork_server(server, process)
-    from landslide.sweep import slots
-
-    slots.WarmProcess._start = _start_slot
+    fork_slots(server, process)
     sys.argv = [str(TASK), *words]
     runpy.run_path(str(TASK), run_name="__main__")
+
+
+def fork_slots(server: str, process: int) -> None:
+    """Let the processes of slots be forks of this server; in a controller, before its command."""
+    from landslide.sweep import slots
+
+    use_fork_server(server, process)
+    slots.WarmProcess._start = _start_slot
 
 
 def _start_slot(slot: Any) -> ProcessPoolExecutor:
@@ -90,9 +95,7 @@ class Sweep:
 
     def start(self, *more: str) -> BaseProcess:
         environment = {"LANDSLIDE_SWEEP_STORAGE": self.storage} if self.storage else {}
-        server = forkserver._forkserver
-        place = server._forkserver_address, server._forkserver_pid
-        arguments = (["-m", *self.typed, *more], self.folder, environment, *place)
+        arguments = (["-m", *self.typed, *more], self.folder, environment, *fork_server_place())
         process = self.server.Process(target=_command, args=arguments)
         process.start()
         return process
@@ -113,8 +116,7 @@ class Sweep:
 
     def slots(self) -> list[int]:
         """Processes of slots that are alive."""
-        found = [int(path.name) for path in (self.folder / SLOTS).glob("*")]
-        return [pid for pid in found if _is_ours(pid)]
+        return slots_in(self.folder)
 
     def kill(self, process: BaseProcess) -> None:
         process.kill()
@@ -234,6 +236,18 @@ class Sweep:
         assert result["score"] == outcome["score"] == score
         if trial.state == TrialState.COMPLETE:
             assert trial.value == score
+
+
+def fork_server_place() -> tuple[str, int]:
+    """Address and process, for :func:`fork_slots`."""
+    server = forkserver._forkserver
+    return server._forkserver_address, server._forkserver_pid
+
+
+def slots_in(folder: Path) -> list[int]:
+    """Processes of slots that are alive, of the sweep that stands in a folder."""
+    found = [int(path.name) for path in (folder / SLOTS).glob("*")]
+    return [pid for pid in found if _is_ours(pid)]
 
 
 def _is_ours(pid: int) -> bool:
