@@ -4,7 +4,9 @@
     python benchmarks/comparing.py --runs 100 --seeds 5
 
 The runs are written as training stores them: 52 params, 30 epochs of 12 metrics, both validations with their
-histograms and landslides, in SQLite and in local files. What is timed is the command itself, in a process of its own.
+histograms, landslides and probability maps, pictures of all tiles, the panel, the split and the environment, in SQLite
+and in local files; files that a comparison never opens hold nothing, in their size. Runs share the content of their
+files. What is timed is the command itself, in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,19 +20,32 @@ import sys
 import tempfile
 import time
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from rich.progress import track
+from scipy.ndimage import gaussian_filter
 
 from landslide.metrics import counts_from_histograms, ratios
+from landslide.report.sheet import pack_tiles
 from landslide.tracking.store import open_store
 
-EPOCHS, TILES, PIXELS = 30, 80, 256 * 256
-VARIANTS = 64
+EPOCHS, TILES, SIDE_PX = 30, 80, 256
+PIXELS = SIDE_PX * SIDE_PX
+VARIANTS = 32
 """Of validations; the runs share them."""
+NAMES = [f"tile{index:03d}" for index in range(TILES)]
+UNOPENED = {
+    "config.yaml": 1_600,
+    "curves.png": 50_000,
+    "panel.png": 900_000,
+    "confusion_matrix/best.png": 21_000,
+    "confusion_matrix/last.png": 21_000,
+}
+"""Bytes."""
 ARCHITECTURES = ("unet", "linknet", "pspnet", "fpn", "manet", "pan", "upernet", "segformer")
 
 
@@ -47,6 +62,25 @@ def histograms(random: np.random.Generator, level: float) -> np.ndarray:
 
 
 @cache
+def ground() -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8, (80, 256, 256, 3), and the order of each one's pixels by height, int64, (80, 65536)."""
+    random = np.random.default_rng(1)
+    heights = gaussian_filter(random.normal(size=(TILES, SIDE_PX, SIDE_PX)), (0, 12, 12))
+    texture = gaussian_filter(random.normal(size=(TILES, SIDE_PX, SIDE_PX, 3)), (0, 1, 1, 0))
+    images = 120 + 25 * heights[..., None] / heights.std() + 20 * texture / texture.std()
+    return images.clip(0, 255).astype(np.uint8), np.argsort(heights.reshape(TILES, PIXELS), axis=1)
+
+
+def maps(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks and probabilities of these histograms, uint8, (80, 256, 256): surest on top."""
+    masks, probability = np.zeros((2, TILES, PIXELS), np.uint8)
+    for tile, (order, counts) in enumerate(zip(ground()[1], stored, strict=True)):
+        masks[tile, order] = np.repeat([0, 1], counts.sum(1))
+        probability[tile, order] = np.concatenate([np.repeat(np.arange(256), pixels) for pixels in counts])
+    return masks.reshape(-1, SIDE_PX, SIDE_PX), probability.reshape(-1, SIDE_PX, SIDE_PX)
+
+
+@cache
 def validation(variant: int) -> tuple[np.ndarray, bytes]:
     """Histograms, and the file that holds them."""
     random = np.random.default_rng(variant)
@@ -54,16 +88,45 @@ def validation(variant: int) -> tuple[np.ndarray, bytes]:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        tile_id=np.array([f"tile{index:03d}" for index in range(TILES)]),
+        tile_id=np.array(NAMES),
         histograms=stored,
         counts=counts_from_histograms(stored),
-        height_px=np.full(TILES, 256),
-        width_px=np.full(TILES, 256),
+        height_px=np.full(TILES, SIDE_PX),
+        width_px=np.full(TILES, SIDE_PX),
         gsd_m=np.full(TILES, 0.8),
         epoch=np.array(20),
+        probability=maps(stored)[1],
         **landslides(random),
     )
     return stored, buffer.getvalue()
+
+
+@cache
+def shared_files() -> dict[str, bytes]:
+    """By path, what a run stores beside its validations."""
+    masks, probability = maps(validation(0)[0])
+    panel = io.BytesIO()
+    shown = slice(0, 6)
+    np.savez_compressed(
+        panel,
+        images=ground()[0][shown],
+        masks=masks[shown],
+        probability=probability[shown],
+        tile_id=np.array(NAMES[shown]),
+        rule=np.array("Validation tiles at percentiles of landslide area, whatever was predicted on them."),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        pack_tiles(Path(folder) / "tiles.zip", ground()[0], masks)
+        pictures = (Path(folder) / "tiles.zip").read_bytes()
+    split = {"kind": "random", "seed": 0, "train": [f"train{index:04d}" for index in range(690)], "val": NAMES}
+    environment = {"python": "3.11.7", "packages": {f"package{index}": "1.2.3" for index in range(20)}}
+    return {
+        "validation/panel.npz": panel.getvalue(),
+        "validation/tiles.zip": pictures,
+        "split.json": json.dumps(split).encode(),
+        "environment.json": json.dumps(environment).encode(),
+        **{path: bytes(size) for path, size in UNOPENED.items()},
+    }
 
 
 def landslides(random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -109,10 +172,22 @@ def write_run(client: MlflowClient, experiment: str, folder: Path, number: int, 
         run_id, points, [Param(*each) for each in params.items()], [RunTag(*each) for each in tags.items()]
     )
     client.set_terminated(run_id)
-    place = folder / "artifacts" / run_id / "artifacts" / "validation"
-    place.mkdir(parents=True)
-    for name, (_, content) in stored.items():
-        (place / f"{name}.npz").write_bytes(content)
+    write_files(
+        folder / "artifacts" / run_id / "artifacts",
+        shared_files() | {f"validation/{name}.npz": content for name, (_, content) in stored.items()},
+    )
+
+
+def write_files(place: Path, files: dict[str, bytes]) -> None:
+    """Files of a run; those of equal content are one on the disk, which would else hold 5 GB of a thousand runs."""
+    pool = place.parents[2] / "pool"
+    pool.mkdir(exist_ok=True)
+    for path, content in files.items():
+        kept = pool / sha256(content).hexdigest()
+        if not kept.exists():
+            kept.write_bytes(content)
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).hardlink_to(kept)
 
 
 def write_runs(folder: Path, runs: int, seeds: int) -> str:

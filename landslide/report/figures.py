@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogFormatter
 
 from landslide.metrics import THRESHOLD_BIN, ratios
 
@@ -360,6 +361,7 @@ def reliability_figure(points: Mapping[str, Reliability]) -> Figure:
     axis.set(ylabel="share that is landslide", xlim=(0, 1), ylim=(0, 1))
     below.set(xlabel="predicted probability of landslide", ylabel="pixels", yscale="log")
     below.yaxis.set_major_formatter("{x:,.0f}")
+    below.yaxis.set_minor_formatter(LogFormatter())  # the default one writes in TeX, which these figures do not read
     for each in (axis, below):
         each.grid(alpha=0.2)
     axis.legend(loc="upper left")

@@ -29,6 +29,9 @@ _LONG = 32
 
 _MOST_NAMED = 4
 
+_PAPER = 106
+"""Characters of a table that fit beside each other on paper."""
+
 _MACHINE_BOUND = frozenset({"time_s", "time_to_best_s", "images_per_s", "memory_mb"})
 """Numbers that say something of the device."""
 
@@ -224,7 +227,6 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = 
         label: by which a paper refers to it.
     """
     columns = [column for column in columns if not column.second and column.key not in {"settings", "runs"}]
-    lines = [[_marked(cell, escape_latex, r"\textbf{{{}}}") for cell in cells] for cells in _lines(columns)]
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
@@ -232,6 +234,19 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = 
             r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
             f"  \\caption{{{escape_latex(above)}}}",
             f"  \\label{{{label}}}",
+            *(_tabular(part) for part in _parts(columns)),
+            *([f"  \\par\\smallskip {escape_latex(below)}"] if below else []),
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _tabular(columns: Sequence[Column]) -> str:
+    lines = [[_marked(cell, escape_latex, r"\textbf{{{}}}") for cell in cells] for cells in _lines(columns)]
+    return "\n".join(
+        [
+            r"  \par\smallskip",
             f"  \\begin{{tabular}}{{{''.join(map(_alignment, columns))}}}",
             r"    \toprule",
             f"    {' & '.join(escape_latex(column.heading) for column in columns)} \\\\",
@@ -239,11 +254,26 @@ def to_latex(columns: Sequence[Column], *, above: str, below: str, label: str = 
             *(f"    {' & '.join(line)} \\\\" for line in lines),
             r"    \bottomrule",
             r"  \end{tabular}",
-            *([f"  \\par\\smallskip {escape_latex(below)}"] if below else []),
-            r"\end{table*}",
-            "",
         ]
     )
+
+
+def _parts(columns: Sequence[Column]) -> list[list[Column]]:
+    """The columns of as many tables under each other as paper is too narrow for all; each begins with the first one."""
+    first, *others = columns
+    parts = [[first]]
+    for column in others:
+        if len(parts[-1]) > 1 and sum(map(_characters, [*parts[-1], column])) > _PAPER:
+            parts.append([first])
+        parts[-1].append(column)
+    return parts
+
+
+def _characters(column: Column) -> float:
+    """As wide as the widest of them, with the space between two columns."""
+    if _alignment(column).startswith("p"):
+        return 0.24 * _PAPER
+    return max(len(text) for text in (column.heading, *(cell.text for cell in column.cells))) + 1.5
 
 
 def _alignment(column: Column) -> str:
@@ -266,9 +296,22 @@ _LATEX = {
 }
 
 
+_UNSET = frozenset("\xad\xab\xbb\xd0\xde\xf0\xfeĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų\u017f")
+"""Below U+0180, letters that pdfLaTeX lacks in its default fonts."""
+
+
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(char, char) for char in text)
+    r"""Text that pdfLaTeX sets as it is; of a character that its default fonts lack, the number in Unicode.
+
+    Examples:
+        >>> escape_latex("50 % of run_1 \N{SNOWMAN}")
+        '50 \\% of run\\_1 [U+2603]'
+    """
+    return "".join(_LATEX.get(char) or (char if _is_set(char) else f"[U+{ord(char):04X}]") for char in text)
+
+
+def _is_set(char: str) -> bool:
+    return char.isspace() or (char.isprintable() and char < "\u0180" and char not in _UNSET)
 
 
 def runs_csv(rows: Sequence[Row]) -> str:

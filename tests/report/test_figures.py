@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from landslide.report.calibration import reliability
 from landslide.report.figures import (
     FALSE_ALARM,
     HIT,
@@ -26,6 +27,7 @@ from landslide.report.figures import (
     f1_against_time_figure,
     loss_curves_figure,
     panel_figure,
+    reliability_figure,
     tiles_figure,
     to_png,
     to_svg,
@@ -122,3 +124,14 @@ def test_svg_takes_the_text_colour_of_the_page() -> None:
     svg = to_svg(confusion_matrix_figure(COUNTS, "title"), "name")
     assert "currentColor" in svg
     assert INK not in svg
+
+
+def test_counts_of_pixels_within_one_power_of_ten_are_labelled_in_figures() -> None:
+    # Given
+    histogram = np.zeros((2, 256), np.int64)
+    histogram[0, 40], histogram[1, 200] = 119_000, 45_000
+    # When
+    svg = to_svg(reliability_figure({"U-Net": reliability(histogram)}), "reliability")
+    # Then
+    assert "100,000" in svg
+    assert "mathdefault" not in svg

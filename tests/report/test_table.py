@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +17,7 @@ from landslide.report.labels import label_runs
 from landslide.report.runs import AT
 from landslide.report.table import MISSING
 from tests.report.conftest import FINISHED, Store
+from tests.report.reproductions import EPOCHS, four, reproduction
 
 ORDER = ["U-Net", "FPN", "LinkNet", "PSPNet", "MA-Net"]
 
@@ -92,7 +96,7 @@ def test_on_paper_a_second_table_has_calibration_and_memory(comparison: Comparis
 
 def test_where_nothing_of_the_second_table_is_known_there_is_none(store: Store) -> None:
     compared = compare(store.client, [store.score(0.8)])
-    assert compared.latex().count("tabular") == 2  # begin and end
+    assert compared.latex().count("table*") == 2  # begin and end
     assert "PR area" not in compared.markdown()
 
 
@@ -119,11 +123,54 @@ def test_latex_escapes_what_it_would_execute(store: Store) -> None:
     assert r"50\%\textbackslash{}input\{x\}\&\$" in text
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdfLaTeX is not installed, so nobody has set the tables")
+def test_latex_is_set_without_an_error_and_no_table_is_wider_than_the_paper(store: Store, tmp_path: Path) -> None:
+    # Given
+    names = [
+        "tu-test_resnet",
+        r"50%\input{x}&$#~^<>|",
+        "größe µm² \N{EN DASH} \N{LEFT DOUBLE QUOTATION MARK}\N{SNOWMAN}",
+    ]
+    runs = [
+        store.tested(0.7 + 0.05 * at, seed, params={"encoder.name": name}, name=name)
+        for at, name in enumerate(names)
+        for seed in range(2)
+    ]
+    runs.append(store.log(status="FAILED", tags={"landslide.failure": "of_\x1b[1m 50 % & # \\x {"}))
+    found = {
+        "comparison": compare(store.client, runs).latex(),
+        "reproduction": reproduction(*four(), changes=(EPOCHS,)).latex(),
+    }
+    for name, tables in found.items():
+        head = "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}"
+        (tmp_path / f"{name}.tex").write_text(f"{head}\n{tables}\\end{{document}}\n", encoding="utf-8")
+        # When
+        command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", f"{name}.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+        # Then
+        assert done.returncode == 0, done.stdout
+        assert "Overfull" not in done.stdout
+
+
+def test_what_is_too_wide_for_paper_goes_on_below_beside_the_same_names(store: Store) -> None:
+    # Given
+    runs = [store.tested(0.8, seed, params={"arch.name": arch}) for arch in ("unet", "fpn") for seed in range(2)]
+    # When
+    parts = compare(store.client, runs).latex().split(r"\end{table*}")[0].split(r"\begin{tabular}")[1:]
+    # Then
+    assert len(parts) > 1
+    heads = [re.findall(r"\\toprule\n +(.*) \\\\", part)[0].split(" & ") for part in parts]
+    assert {head[0] for head in heads} == {"Model"}
+    columns = [column for head in heads for column in head[1:]]
+    assert len(set(columns)) == len(columns) == 14
+    assert all(part.count("U-Net & ") == part.count("FPN & ") == 1 for part in parts)
+
+
 def test_each_latex_line_has_as_many_cells_as_the_head(comparison: Comparison) -> None:
-    tables = comparison.latex().split(r"\end{table*}")[:-1]
+    tables = comparison.latex().split(r"\end{tabular}")[:-1]
     lines = [[line for line in text.splitlines() if line.endswith(r"\\")] for text in tables]
-    assert [len(each) for each in lines] == [1 + len(ORDER), 1 + len(ORDER), 1 + 6]  # at last, pairs of the finished
-    assert [{line.count(" & ") for line in each} for each in lines] == [{13}, {8}, {8}]
+    assert {len(each) - 1 for each in lines} == {len(ORDER), 6}  # six pairs of the finished
+    assert all(len({line.count(" & ") for line in each}) == 1 for each in lines)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
