@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 from alembic.script import ScriptDirectory
@@ -19,13 +19,15 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from sqlalchemy import NullPool, create_engine, inspect, make_url
+from sqlalchemy import Dialect, Engine, NullPool, create_engine, event, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from landslide.config import without_credentials
 from landslide.errors import TrackingError, UserError
 
 FOLDER = Path("mlruns")
+
+Answer = TypeVar("Answer")
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and attempts after the first, while the store is opened; what the environment says goes before it."""
@@ -38,11 +40,22 @@ OUTAGE_S = 600
 
 ASK_AGAIN_S = 5
 
+BUSY_S = 30
+"""How long a call waits while another process writes to the SQLite database; sqlite3's own 5 are too few for slots on
+a busy machine."""
+
 LEAST_DIGITS = 6
 """Of an id's beginning that stands for it."""
 
 _AT_ONCE = 200
 """Ids in one question: a server's address line is finite."""
+
+
+@event.listens_for(Engine, "do_connect")
+def _be_patient(dialect: Dialect, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
+    """MLflow makes its engine itself, and lets nobody say how it connects."""
+    if dialect.name == "sqlite":
+        named.setdefault("timeout", BUSY_S)
 
 
 @dataclass(frozen=True)
@@ -219,6 +232,15 @@ def answering(store: Store) -> Iterator[None]:
         raise TrackingError(f"{place}: {without_credentials(_reason(store.uri, error))}") from error
 
 
+def reopen_store(uri: str | None, tell: Callable[[str], None]) -> Store:
+    """Open a store that was open a moment ago, as a trial's is: one that is locked or away is waited for.
+
+    Raises:
+        TrackingError: where it does not answer for :data:`OUTAGE_S`.
+    """
+    return _patiently(lambda: open_store(uri), tell, OUTAGE_S)
+
+
 def wait_for(store: Store, tell: Callable[[str], None], patience_s: float | None = None) -> None:
     """Return once the store answers.
 
@@ -230,14 +252,20 @@ def wait_for(store: Store, tell: Callable[[str], None], patience_s: float | None
     Raises:
         TrackingError: where it does not answer for so long.
     """
-    limit = OUTAGE_S if patience_s is None else patience_s
+
+    def ask() -> None:
+        with patience(PATIENCE), answering(store):
+            store.client.search_experiments(max_results=1)
+
+    _patiently(ask, tell, OUTAGE_S if patience_s is None else patience_s)
+
+
+def _patiently(ask: Callable[[], Answer], tell: Callable[[str], None], limit: float) -> Answer:
     start = time.monotonic()
     told = False
     while True:
         try:
-            with patience(PATIENCE), answering(store):
-                store.client.search_experiments(max_results=1)
-            return
+            return ask()
         except TrackingError:
             if time.monotonic() - start >= limit:
                 raise

@@ -40,7 +40,7 @@ from landslide.tracking.model import MODEL, export_model
 from landslide.tracking.provenance import differences, environment
 from landslide.tracking.run import TrackedRun, create_run, open_run, require_run
 from landslide.tracking.spool import discard_unsent
-from landslide.tracking.store import Store, open_store
+from landslide.tracking.store import Store, open_store, reopen_store
 from landslide.training import hardware as hw
 from landslide.training import memory
 from landslide.training.checkpoint import (
@@ -165,6 +165,13 @@ def run_name(cfg: DictConfig) -> str:
     return f"{cfg.arch.name}-{cfg.encoder.name}"
 
 
+def _open_store(cfg: DictConfig) -> Store:
+    """A run that a sweep has made in it does not fail for a store that is away."""
+    if cfg.tracking.run_id is None:
+        return open_store(cfg.tracking.uri)
+    return reopen_store(cfg.tracking.uri, partial(tell, open_console()))
+
+
 def prepare(cfg: DictConfig) -> Parts:
     """Check the config and build everything that a run needs; writes nothing but the tile cache.
 
@@ -174,7 +181,7 @@ def prepare(cfg: DictConfig) -> Parts:
     config.check(cfg)
     _require_recipe(cfg)
     saved = None if cfg.ckpt_path is None else _newest(Path(cfg.ckpt_path))
-    store = open_store(cfg.tracking.uri)
+    store = _open_store(cfg)
     hardware = hw.choose_hardware(cfg.trainer)
     hw.apply(hardware, deterministic=cfg.trainer.deterministic)
     _require_unscaled_gradients(cfg, hardware)

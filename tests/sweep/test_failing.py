@@ -392,16 +392,18 @@ def test_a_server_that_is_away_for_seconds_ends_no_training(begin: Begin, postgr
     assert attempts(sweep) == [1] * 6
 
 
-def test_a_locked_sqlite_database_ends_no_training(begin: Begin) -> None:
-    sweep = begin(*SEARCH, "epoch_s=0.1")
+@pytest.mark.parametrize(("database", "for_s"), [("sweeps.db", 3), ("mlflow.db", 7)])
+def test_a_locked_sqlite_database_ends_no_training(begin: Begin, database: str, for_s: float) -> None:
+    sweep = begin(*SEARCH, "epoch_s=0.1", "sweep.slots=2")
     controller = sweep.start()
     wait_until(epochs_begun(sweep, 2))
     # When
-    with locked(sweep.folder / "mlruns" / "sweeps.db"):
-        time.sleep(3)
+    with locked(sweep.folder / "mlruns" / database):
+        time.sleep(for_s)
     # Then
-    assert wait_for(controller) == 0
+    assert wait_for(controller) == 0, sweep.output
     sweep.require_whole(6)
+    assert "Traceback" not in sweep.output
 
 
 @pytest.mark.slow

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +16,9 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from landslide.errors import TrackingError
 from landslide.tracking import store as stores
-from landslide.tracking.store import Store, answering, is_refusal, wait_for
+from landslide.tracking.store import Store, answering, is_refusal, open_store, wait_for
+from landslide.training.run import prepare
+from tests.conftest import compose_run
 
 
 def store_that_fails(times: int) -> Store:
@@ -55,3 +62,34 @@ def test_a_store_that_stays_away_is_told_without_its_password() -> None:
 def test_a_refusal_is_not_taken_for_a_lost_server() -> None:
     with pytest.raises(MlflowException, match="no"), answering(store_that_fails(0)):
         raise MlflowException("no", INVALID_PARAMETER_VALUE)
+
+
+@contextmanager
+def locked_for(database: Path, seconds: float) -> Iterator[None]:
+    """By another program, against whoever would write."""
+    other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    end = threading.Timer(seconds, other.close)
+    end.start()
+    yield
+    end.join()
+
+
+def test_a_trial_waits_for_the_database_that_a_run_by_itself_refuses(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: a database that was open a moment ago, and is locked for longer than a call waits
+    monkeypatch.setattr(stores, "BUSY_S", 0.1)
+    monkeypatch.setattr(stores, "ASK_AGAIN_S", 0.2)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    open_store(uri)
+    alone = compose_run(*tiny, f"tracking.uri={uri}")
+    trial = compose_run(*tiny, f"tracking.uri={uri}", "tracking.run_id=0123456789abcdef0123456789abcdef")
+    with locked_for(tmp_path / "mlflow.db", 3):
+        # When a run by itself begins, then a trial, which has a run from its sweep
+        with pytest.raises(TrackingError, match="database is locked"):
+            prepare(alone)
+        parts = prepare(trial)
+    # Then
+    assert parts.store.uri == uri
+    assert capsys.readouterr().out.count("The tracking store does not answer; waiting up to 10 minutes") == 1

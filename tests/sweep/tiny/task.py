@@ -82,10 +82,10 @@ def train(cfg: DictConfig, folder: Path) -> Any:
     from landslide.sweep.trial import judge_of
     from landslide.tracking.run import open_run
     from landslide.tracking.spool import discard_unsent
-    from landslide.tracking.store import open_store
+    from landslide.tracking.store import reopen_store
     from landslide.training.result import RunResult, write_result
 
-    store, judge = open_store(cfg.tracking.uri), judge_of(cfg)
+    store, judge = reopen_store(cfg.tracking.uri, print), judge_of(cfg)
     state = {"weights": start_of(cfg), "points": []}
     if cfg.ckpt_path:
         assert Path(cfg.ckpt_path) == folder / CHECKPOINT
