@@ -12,9 +12,12 @@ from rich.console import Console
 
 from landslide.config import WORKER
 from landslide.errors import SweepError
-from landslide.sweep.plan import ASKED, IDENTITY
+from landslide.sweep.plan import ASKED, IDENTITY, belongs, key_of
 from landslide.sweep.space import Space
 from landslide.terminal import tell
+
+OBJECTIVES = ("objective.", "sweep.against: was [")
+"""How lines begin of values by which trials are ranked; the oldest sweeps did not remember the latter."""
 
 
 def choose_generation(
@@ -32,32 +35,44 @@ def choose_generation(
             another one, begun anew, has this name already.
     """
     newest = newest_generation(storage, wanted)
-    name = generation_name(wanted, newest)
-    if settings.role == WORKER and newest == 0:
-        raise SweepError(
-            f"sweep.role=worker: there is no sweep '{wanted}' to work for. Start its controller first, with the "
-            "same command without sweep.role."
-        )
+    name, works = generation_name(wanted, newest), settings.role == WORKER
     if newest == 0:
+        if works:
+            raise SweepError(
+                f"sweep.role=worker: there is no sweep '{wanted}' to work for. Start its controller first, with the "
+                "same command without sweep.role."
+            )
         _require_free(storage, wanted)
-    if settings.role == WORKER or newest == 0:
         return name
-    if settings.fresh:
+    if settings.fresh and not works:
         return _next_name(storage, wanted, newest)
-    told = _changes_since(storage, name, space, identities)
+    told = _changes_since(storage, name, space, identities, works=works)
     if not told:
         return name
-    if settings.on_change == "continue":
+    rankable = not any(line.startswith(OBJECTIVES) for line in told)
+    if settings.on_change == "continue" and rankable:  # of a worker too: its controller may have gone on so
         tell(console, f"'{name}' goes on, although {'; '.join(told)}.")
         return name
-    if settings.on_change == "fresh":
+    if settings.on_change == "fresh" and not works:
         tell(console, f"'{name}' was another search ({'; '.join(told)}); a new one begins.")
         return _next_name(storage, wanted, newest)
     raise SweepError(
-        f"sweep '{name}' is not the one that was begun:\n  "
-        + "\n  ".join(told)
-        + "\nGive it another name (sweep.name=...), begin anew (sweep.on_change=fresh), or go on all the same "
-        "(sweep.on_change=continue)."
+        f"sweep '{name}' is not the one that was begun:\n  " + "\n  ".join(told) + f"\n{_cure(works, rankable)}"
+    )
+
+
+def _cure(works: bool, rankable: bool) -> str:
+    """What to do about another sweep of the same name."""
+    if works:
+        return "A worker needs the command of its controller, with sweep.role=worker behind it."
+    if rankable:
+        return (
+            "Give it another name (sweep.name=...), begin anew (sweep.on_change=fresh), or go on all the same "
+            "(sweep.on_change=continue)."
+        )
+    return (
+        "What is judged by something else cannot be ranked with the trials that there are. Give it another name "
+        "(sweep.name=...), or begin anew (sweep.on_change=fresh)."
     )
 
 
@@ -96,14 +111,37 @@ def _require_free(storage: BaseStorage, name: str) -> None:
             )
 
 
-def _changes_since(storage: BaseStorage, name: str, space: Space, identities: Sequence[Mapping[str, str]]) -> list[str]:
-    """What is not as it was when the sweep began, in any of its strata; a line each, none twice."""
-    begun = {study.study_name: study.user_attrs for study in storage.get_all_studies()}
-    told: dict[str, None] = {}
-    for stratum, now in zip(space.strata, identities, strict=True):
-        before = begun.get(f"{name}/{stratum.name}", {}).get(IDENTITY)
-        told |= dict.fromkeys(() if before is None else changes(before, now))
-    return list(told)
+def _changes_since(
+    storage: BaseStorage, name: str, space: Space, identities: Sequence[Mapping[str, str]], *, works: bool
+) -> list[str]:
+    """What is not as it was when the sweep began, in any of its strata; a line each, none twice.
+
+    Strata may be added, though not by a worker. Where all of them are new, one is compared with those that there are,
+    in everything but what divides them.
+    """
+    begun = {
+        study.study_name.removeprefix(f"{name}/"): study.user_attrs[IDENTITY]
+        for study in storage.get_all_studies()
+        if study.study_name.startswith(f"{name}/") and IDENTITY in study.user_attrs
+    }
+    now = {stratum.name: identity for stratum, identity in zip(space.strata, identities, strict=True)}
+    told = [f"stratum {each}: was absent" for each in now if works and each not in begun]
+    told += [line for each in now if each in begun for line in changes(begun[each], now[each])]
+    if begun and not begun.keys() & now.keys():
+        shared = [_shared(each, space, identities) for each in (identities[0], *begun.values())]
+        nearest = min((changes(before, shared[0]) for before in shared[1:]), key=len)
+        told += nearest
+    return list(dict.fromkeys(told))
+
+
+def _shared(identity: Mapping[str, str], space: Space, identities: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What is the same in every stratum: not what divides them, nor what another value follows from there."""
+    dividing = [key_of(key) for key in space.strata[0].values]
+    return {
+        key: value
+        for key, value in identity.items()
+        if not belongs(key, dividing) and len({each.get(key) for each in identities}) == 1
+    }
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

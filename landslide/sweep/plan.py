@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -214,14 +214,16 @@ def repeats_wanted(space: Space, settings: DictConfig) -> int:
 def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
     """The name that was given, else the study file's, else one made from what varies.
 
-    A name made from the command has a digest of it, so another command is another sweep.
+    A name made from the command has a digest of it, so another command is another sweep; but not where it differs only
+    in the order of what is fixed, or in how it is run.
     """
     given: str | None = settings.name or OmegaConf.select(config, "hydra.runtime.choices.sweeps")
     if given:
         return given
     varied = [parameter.key.rpartition(".")[2] for parameter in space.parameters]
     strata = list(settings.strata) if len(space.strata) > 1 else []
-    said = json.dumps([space.describe(), space.fixed, [stratum.overrides for stratum in space.strata], space.seeds])
+    fixed = sorted((word for word in space.fixed if not belongs(key_of(word), NOT_IDENTITY)), key=key_of)
+    said = json.dumps([space.describe(), fixed, [stratum.overrides for stratum in space.strata], space.seeds])
     words = re.sub(r"[^A-Za-z0-9_-]+", "", "-".join([*strata, *varied])) or "sweep"
     return f"{words[:60]}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
@@ -292,14 +294,20 @@ def _points_to_check(space: Space, stratum: Stratum) -> list[dict[str, Any]]:
     return space.corners(stratum)
 
 
+def key_of(word: str) -> str:
+    """Of an override or of its name, the name in the composed config: ``arch.depth`` of ``+arch.depth=3``."""
+    return re.split("[=@]", word.lstrip("+~"))[0]
+
+
+def belongs(key: str, names: Iterable[str]) -> bool:
+    """Whether it is one of these names, or lies in one of them."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
 def identity(cfg: DictConfig, space: Space, settings: DictConfig, digest: str | None) -> dict[str, str]:
     """What makes it this search and no other: space, how it is searched, every other value, data, version."""
     searched = tuple(parameter.key for parameter in space.parameters)
-    flat = {
-        key: value
-        for key, value in _flat(cfg).items()
-        if not any(key == name or key.startswith(f"{name}.") for name in (*NOT_IDENTITY, *searched))
-    }
+    flat = {key: value for key, value in _flat(cfg).items() if not belongs(key, (*NOT_IDENTITY, *searched))}
     return {
         **flat,
         **{f"space of {key}": text for key, text in space.describe().items()},

@@ -262,6 +262,26 @@ def test_a_worker_that_comes_after_the_end_leaves_the_sweep_finished(begin: Begi
     assert (parent.info.status, parent.data.tags["landslide.sweep_state"]) == ("FINISHED", "finished")
 
 
+def test_a_worker_with_another_command_trains_nothing_of_its_controllers(begin: Begin, postgres: Postgres) -> None:
+    # Given: a trial that its controller left
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=1", "sweep.name=own", "epoch_s=0.3", storage=postgres.database())
+    controller = sweep.start()
+    wait_until(epochs_begun(sweep, 1))
+    sweep.kill(controller)
+    came_to = sweep.epochs()
+    # When
+    status = sweep.run("sweep.role=worker", "y=0.1", "trainer.max_epochs=9", "sweep.on_change=fresh")
+    # Then
+    assert status == 2, sweep.output
+    for told in ("y: was 0.5, is 0.1", "trainer.max_epochs: was 4, is 9", "needs the command of its controller"):
+        assert told in sweep.output
+    assert "Traceback" not in sweep.output
+    assert sweep.epochs() == came_to
+    assert sweep.run("sweep.role=worker") == 0
+    (trial,) = sweep.studies()["all"]
+    assert trial.state.is_finished()
+
+
 def test_more_repeats_go_on(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.name=again")
     assert sweep.run("sweep.repeats=1") == 0
@@ -304,6 +324,18 @@ def test_a_setting_that_stands_alone_is_repeated_though_its_first_seed_failed(be
     assert sweep.epochs() == computed
 
 
+def test_how_a_sweep_without_a_name_is_run_makes_it_no_other_one(begin: Begin) -> None:
+    sweep = begin("x=0.1,0.2", "y=0.3", "kind=fine")
+    assert sweep.run() == 0
+    # When
+    sweep.typed = ("tracking.keep_models=finalists", "kind=fine", "y=0.3", "x=0.1,0.2")
+    assert sweep.run() == 0
+    # Then
+    assert "is finished: all 2" in sweep.output
+    assert max(sweep.epochs().values()) == 1
+    sweep.require_whole(2)
+
+
 def test_a_result_that_is_damaged_pauses_the_sweep_with_the_cure(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "epoch_s=0.3")
     process = sweep.start()
@@ -338,6 +370,13 @@ def test_another_space_under_the_same_name_is_refused_unless_it_is_said_what_to_
     assert sweep.run("x=interval(0,1)", "y=0.1", "sweep.on_change=continue", "sweep.n_trials=3") == 0
     # Then
     assert len(sweep.studies()["all"]) == 3
+    # When: what the trials are judged by is another matter
+    assert sweep.run("x=interval(0,1)", "objective.direction=minimize", "sweep.on_change=continue") == 2
+    assert sweep.run("x=interval(0,1)", "sweep.against=[model/parameters]", "sweep.on_change=continue") == 2
+    # Then
+    assert "objective.direction: was maximize, is minimize" in sweep.output
+    assert "sweep.against: was [], is ['model/parameters']" in sweep.output
+    assert sweep.output.count("cannot be ranked with the trials that there are") == 2
     # When
     assert sweep.run("x=interval(0,0.5)", "sweep.on_change=fresh") == 0
     assert sweep.run("x=interval(0,0.5)", "sweep.fresh=true") == 0

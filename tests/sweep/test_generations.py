@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,9 +29,12 @@ def begin(storage: BaseStorage, name: str, asked: str | None = None, **identity:
             storage.set_study_user_attr(study, ASKED, asked)
 
 
-def choose(storage: BaseStorage, wanted: str, **settings: Any) -> str:
+def choose(storage: BaseStorage, wanted: str, divided: dict[str, dict[str, str]] | None = None, **settings: Any) -> str:
+    """Of a command with the strata of ``SPACE``, or with others, each with its identity."""
     given = OmegaConf.create({"role": "controller", "fresh": False, "on_change": "stop"} | settings)
-    return choose_generation(storage, wanted, SPACE, [NOW, NOW], given, Console(quiet=True))
+    now = divided or {stratum.name: NOW for stratum in SPACE.strata}
+    space = replace(SPACE, strata=tuple(Stratum(arch, (f"arch={arch}",), {"arch": arch}) for arch in now))
+    return choose_generation(storage, wanted, space, list(now.values()), given, Console(quiet=True))
 
 
 def test_the_newest_goes_on_and_a_fresh_one_has_the_next_number() -> None:
@@ -50,6 +54,36 @@ def test_another_search_of_the_same_name_goes_on_or_begins_anew_where_that_was_s
     with pytest.raises(SweepError) as caught:
         choose(storage, "lr")
     assert str(caught.value).count("lr: was 0.2, is 0.1") == 1  # though both strata say so
+
+
+def test_strata_may_be_added_and_the_search_is_another_one_all_the_same_where_none_of_them_is_known() -> None:
+    # Given: strata in which their name divides, and a value that follows from it
+    def of(arch: str, **other: str) -> dict[str, str]:
+        return NOW | {"arch.name": arch, "follows": arch} | other
+
+    storage = InMemoryStorage()
+    begin(storage, "lr", "lr", **of("unet"))
+    # When / Then
+    assert choose(storage, "lr", {"linknet": of("linknet"), "pspnet": of("pspnet", **{"arch.depth": "5"})}) == "lr"
+    with pytest.raises(SweepError) as caught:
+        choose(storage, "lr", {"linknet": of("linknet", lr="0.2"), "pspnet": of("pspnet", lr="0.2")})
+    assert str(caught.value).splitlines()[1:-1] == ["  lr: was 0.1, is 0.2"]
+
+
+@pytest.mark.parametrize("key", ["objective.direction", "sweep.against"])
+def test_trials_that_are_judged_by_something_else_are_no_continuation(key: str) -> None:
+    storage = InMemoryStorage()
+    begin(storage, "lr", "lr", **{key: "['before']"})
+    # When / Then
+    with pytest.raises(SweepError, match=rf"{key}: was \['before'\], .*\n.* \(sweep\.on_change=fresh\)\.$"):
+        choose(storage, "lr", on_change="continue")
+    assert choose(storage, "lr", on_change="fresh") == "lr-2"
+
+
+def test_a_sweep_that_does_not_remember_its_further_objectives_may_go_on() -> None:
+    storage = InMemoryStorage()
+    begin(storage, "lr", "lr")
+    assert choose(storage, "lr", {"unet": NOW | {"sweep.against": "[]"}}, on_change="continue") == "lr"
 
 
 def test_a_name_that_ends_in_a_number_is_not_the_next_one_of_another() -> None:
@@ -83,5 +117,25 @@ def test_a_worker_needs_a_sweep() -> None:
     storage = InMemoryStorage()
     with pytest.raises(SweepError, match="there is no sweep 'lr' to work for"):
         choose(storage, "lr", role="worker")
+    begin(storage, "lr", "lr")
+    assert choose(storage, "lr", role="worker", fresh=True) == "lr"  # as its controller began it
+
+
+@pytest.mark.parametrize("on_change", ["stop", "fresh"])
+def test_a_worker_needs_the_command_of_its_controller(on_change: str) -> None:
+    storage = InMemoryStorage()
     begin(storage, "lr", "lr", lr="0.2")
-    assert choose(storage, "lr", role="worker") == "lr"  # whose identity is its controller's matter
+    # When / Then
+    with pytest.raises(SweepError, match=r"lr: was 0\.2, is 0\.1\nA worker needs the command of its controller"):
+        choose(storage, "lr", role="worker", on_change=on_change)
+    assert choose(storage, "lr", role="worker", on_change="continue") == "lr"  # as its controller may have gone on
+
+
+def test_a_worker_adds_no_stratum() -> None:
+    storage = InMemoryStorage()
+    begin(storage, "lr", "lr")
+    assert choose(storage, "lr", {"unet": NOW, "linknet": NOW}) == choose(storage, "lr", {"fpn": NOW}) == "lr"
+    # When / Then
+    assert choose(storage, "lr", {"fpn": NOW}, role="worker") == "lr"
+    with pytest.raises(SweepError, match="stratum linknet: was absent"):
+        choose(storage, "lr", {"unet": NOW, "linknet": NOW}, role="worker")

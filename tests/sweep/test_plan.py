@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from landslide.errors import SweepError
-from landslide.sweep.plan import Branch, require_same_distributions, search_branch
+from landslide.sweep.plan import Branch, require_same_distributions, search_branch, sweep_name
 from landslide.sweep.study import Point
 from tests.sweep.spaces import LR, ONLY_SGD, composed, read
 
@@ -45,6 +45,22 @@ def branch_of(loader: ConfigLoader, *words: str, storage: BaseStorage | None = N
     cfg = composed(loader, *(word for word in words if word.startswith("sweep.")))
     place = {"folder": Path(), "facts": {}, "patiently": lambda ask: ask()}
     return search_branch(storage or InMemoryStorage(), "lr", space.strata[0], space, cfg, cfg.sweep, **place)
+
+
+def name_of(loader: ConfigLoader, *words: str) -> str:
+    cfg = composed(loader, *words)
+    return sweep_name(cfg.sweep, read(loader, *words), cfg)
+
+
+def test_a_name_made_from_the_command_is_another_one_only_where_the_search_is(loader: ConfigLoader) -> None:
+    # Given
+    first = ["arch=fpn", "data.batch_size=4", "optimizer.lr=0.1,0.2"]
+    name = name_of(loader, *first)
+    # When / Then: its order and how it is run are nothing of the search
+    how = ["tracking.keep_models=none", "++trainer.threads=1", "data.root=elsewhere"]
+    assert name_of(loader, *how, *reversed(first)) == name
+    others = (["data.batch_size=8"], ["optimizer.lr=0.1,0.3"], ["+arch.decoder_dropout=0.1"])
+    assert all(name_of(loader, *first, *words) != name for words in others)
 
 
 @pytest.mark.parametrize(("trials", "origins"), [(5, ["default", "paper", *["qmc"] * 3]), (1, ["default"])])
