@@ -24,6 +24,7 @@ from landslide.report.statistics import (
     pairs_among,
     sentence,
 )
+from landslide.report.variance import power
 
 AB = [("a", "b")]
 
@@ -218,6 +219,15 @@ def test_tiles_needed_are_those_of_statsmodels() -> None:
     assert found.p == pytest.approx(stats.ttest_1samp(gap, 0).pvalue)
     assert found.tiles_needed == int(np.ceil(enough))
     assert found.seeds_needed is None
+
+
+@pytest.mark.parametrize(("df", "shift"), [(4, 58.45), (79, 38.0), (1000, 38.75)])
+def test_power_is_known_where_a_difference_is_many_standard_errors(df: int, shift: float) -> None:
+    # Given: Student's t as a normal distribution for each of a thousand equally likely scales
+    scales = np.sqrt(stats.chi2.ppf(np.linspace(0.0005, 0.9995, 1000), df) / df)
+    edges = stats.t.isf(LEVEL / 2, df) * scales
+    for near in np.arange(shift - 1, shift + 1, 0.05):
+        assert power(near, 1.0, 1 / df, LEVEL) == pytest.approx(stats.norm.sf(edges - near).mean(), abs=1e-3)
 
 
 def test_more_pairs_need_more_and_never_less_than_there_is() -> None:
