@@ -14,7 +14,8 @@ from landslide.report.reproduction_settings import Change
 from landslide.report.statistics import Estimate
 
 WITHIN, BETTER, WORSE, NOT = "within our interval", "better", "worse", "not comparable"
-_OTHER_DATA = ("data.name", "data.layout", "data.generate", "data.root")
+_OTHER_DATA = ("data.name", "data.layout", "data.generate", "data.root", "data.negatives.val")
+"""Of what is measured: what is trained on beside it, as ``data.negatives.train``, is a recipe that may be compared."""
 _OTHER_SPLIT = ("data.split.by", "data.split.hold_out", "data.split.csv")
 
 
