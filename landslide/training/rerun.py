@@ -122,7 +122,7 @@ class Deviation:
 
 
 def deviations(store: Store, one: str, other: str) -> list[Deviation]:
-    """For each metric of either run, how far its points are apart; without time, memory, machine and looks at the test part."""
+    """For each metric of either run, how far its points are apart; without :data:`NOT_COMPARED`."""
     series = [_series(store, run_id) for run_id in (one, other)]
     return [
         Deviation(key, len(series[0].get(key, {})), _largest(series[0].get(key, {}), series[1].get(key, {})))
