@@ -51,8 +51,10 @@ def verdict(theirs: float, ours: Estimate | None) -> str:
         return f"{NOT}: no run has finished"
     if ours.seeds == 1:
         return f"{NOT}: one seed has no interval"
-    if math.isnan(ours.low) or math.isnan(ours.high):
+    if math.isnan(ours.mean):
         return f"{NOT}: undefined in a run"
+    if math.isnan(ours.low):
+        return f"{NOT}: {ours.mean:g} in every run has no interval"
     return WITHIN if ours.low <= theirs <= ours.high else BETTER if theirs < ours.low else WORSE
 
 

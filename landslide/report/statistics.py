@@ -50,7 +50,7 @@ METRICS = tuple(RATIOS)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of one stratum; NaN where the ratio is undefined in a run."""
+    """A metric of one stratum; NaN where the ratio is undefined in a run, and of the interval where it is 0 or 1."""
 
     mean: float
     """Over seeds, of the ratio pooled over tiles."""

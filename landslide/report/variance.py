@@ -128,7 +128,12 @@ def of_a_ratio(value: float, variance: float, uncertainty: float, level: float) 
 
     So it stays between 0 and 1 and reaches further to the side of a half, where a ratio near 1 errs further, too: a few
     tiles rarely hold the worst ones (docs/statistics.md). Its arguments are those of :func:`student`.
+
+    NaN of a ratio of 0 or 1, as of networks that predict nothing: where no tile and no seed is unlike the others, they
+    say nothing of how far those that were not seen are, and an interval of no width would claim that they are the same.
     """
+    if value in (0, 1):
+        return float("nan"), float("nan")
     _, half, _, _ = student(0.0, variance, uncertainty, level)
     if half == 0:
         return value, value

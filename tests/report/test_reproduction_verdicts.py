@@ -27,6 +27,7 @@ def test_a_verdict_says_where_the_papers_number_lies(theirs: float, expected: st
         (None, "no run has finished"),
         (Estimate(0.85, math.nan, 0.80, 0.90, seeds=1, tiles=80), "one seed has no interval"),
         (Estimate(math.nan, math.nan, math.nan, math.nan, seeds=2, tiles=80), "undefined in a run"),
+        (Estimate(0.0, 0.0, math.nan, math.nan, seeds=2, tiles=80), "0 in every run has no interval"),
     ],
 )
 def test_what_has_no_interval_is_not_comparable_and_says_why(ours: Estimate | None, why: str) -> None:

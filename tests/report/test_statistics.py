@@ -79,10 +79,17 @@ def test_an_interval_stays_where_a_ratio_can_be_and_reaches_further_to_its_middl
     assert found.mean - found.low > 2 * (found.high - found.mean)
 
 
-@pytest.mark.parametrize("f1", [0.0, 0.3, 1.0])
-def test_runs_that_all_do_the_same_have_an_interval_of_no_width(f1: float) -> None:
-    found = estimate(even(f1, f1))
-    assert (found.low, found.high) == (found.mean, found.mean) == pytest.approx((f1, f1))
+def test_runs_that_all_do_the_same_have_an_interval_of_no_width() -> None:
+    found = estimate(even(0.3, 0.3))
+    assert (found.low, found.high) == (found.mean, found.mean) == pytest.approx((0.3, 0.3))
+
+
+@pytest.mark.parametrize("f1", [0.0, 1.0])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_networks_that_find_nothing_or_everything_have_no_interval(f1: float, seeds: int) -> None:
+    found = estimate(even(*[f1] * seeds))
+    assert found.mean == f1
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_a_ratio_that_is_undefined_in_a_run_is_not_a_number() -> None:
