@@ -169,7 +169,7 @@ def test_where_tiles_say_nothing_it_is_the_test_of_welch_over_seeds() -> None:
 
 def test_tiles_drawn_apart_are_two_variances() -> None:
     first, second = trained(1, tiles=12), trained(2, tiles=30)
-    (found,) = compare_recipes({"a": first, "b": second}, AB, paired=False)
+    (found,) = compare_recipes({"a": first, "b": second}, AB, unpaired=AB)
     alone = [estimate(counts) for counts in (first, second)]
     assert found.tiles == (12, 30)
     assert found.high - found.low > max(one.high - one.low for one in alone) * 0.9
