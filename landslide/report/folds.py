@@ -137,7 +137,7 @@ class Folds:
         parts = [f"{reached}; then {listed(follows)}." if follows else f"{reached}."]
         gaps = [f"{model.label} {model.optimism:+.4f}" for model in self.models if model.optimism is not None]
         if gaps:
-            parts.append(f"A random split makes it look better by: {listed(gaps)} (optimism).")
+            parts.append(f"Optimism of the random split, above 0 where it makes a model look better: {listed(gaps)}.")
         once = all(len(values) <= 1 for model in self.models for values in model.scores.values())
         parts.append(
             "Each fold was trained once: between models, and for a single group, the seed alone may be the difference."

@@ -29,6 +29,8 @@ _NOT_SETTINGS = ("ckpt_path", "tracking.", "data.root", "data.cache_dir", "train
 _DIGESTS = {"landslide.data_digest": "data", "landslide.split_digest": "split"}
 _ORIGIN = ("landslide.commit", "landslide.device", "landslide.precision", "mlflow.parentRunId")
 """Tags that runs share which were trained together."""
+_SAYS_ELSE = (SEED, "train", "val", "test")
+"""What alone would be read as the seed of a training, or as a part of the data."""
 _FIRST = ("encoder.name", "encoder.weights", "optimizer.lr")
 _MOST_IN_LABEL = 3
 
@@ -140,11 +142,11 @@ def _settings(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last part of each dotted key, or all of it where two would be called the same.
+    """The last part of each dotted key, or all of it where two would be called the same, or one like something else.
 
     Examples:
-        >>> short_names(["optimizer.lr", "arch.name"])
-        {'optimizer.lr': 'lr', 'arch.name': 'arch'}
+        >>> short_names(["optimizer.lr", "arch.name", "data.split.seed"])
+        {'optimizer.lr': 'lr', 'arch.name': 'arch', 'data.split.seed': 'data.split.seed'}
     """
     last_parts = Counter(_last_part(key) for key in keys)
     return {key: _last_part(key) if last_parts[_last_part(key)] == 1 else key for key in keys}
@@ -168,7 +170,7 @@ def _follows(key: str, runs: Sequence[Run]) -> bool:
 
 def _last_part(key: str) -> str:
     group, _, part = key.rpartition(".")
-    return group if part == "name" else part
+    return key if part in _SAYS_ELSE else group if part == "name" else part
 
 
 def _label(run: Run, keys: Mapping[str, str]) -> Label:

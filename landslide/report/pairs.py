@@ -155,7 +155,10 @@ _FIELDS = ("difference", "low", "high", "p", "p_holm", "effect", "df", "seeds_ne
 def _networks(strata: Sequence[Stratum], metric: str) -> Question:
     refused = _too_little(strata)
     if not refused and not same_tiles(strata):
-        refused = "The runs were validated on different tiles, so these networks cannot be compared tile by tile."
+        refused = (
+            "Not all runs were validated on the same tiles, so these networks cannot be compared tile by tile."
+            + _that_share_tiles(strata)
+        )
     found: dict[Epoch, tuple[Difference, ...]] = {}
     for which in () if refused else EPOCHS:
         if (counts := _counts(strata, which)) and same_tiles(strata, which):
@@ -168,16 +171,32 @@ def _recipes(strata: Sequence[Stratum], metric: str) -> Question:
     repeated = [stratum for stratum in strata if len(stratum.tallies("best")) > 1]
     refused = _too_little(strata) or _one_seed(strata, repeated)
     found: dict[Epoch, tuple[Difference, ...]] = {}
-    paired = same_tiles(repeated)
-    for which in EPOCHS if len(repeated) > 1 else ():
+    by_name = {stratum.name: stratum for stratum in repeated}
+    pairs = statistics.pair_up(list(by_name))
+    unpaired = {pair for pair in pairs if not same_tiles([by_name[name] for name in pair])}
+    for which in EPOCHS if pairs else ():
         if counts := _counts(repeated, which, seeds=2):
-            pairs, among = statistics.pair_up(list(counts)), statistics.pairs_among(counts)
-            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, paired=paired, among=among))
-    if found and not paired:
-        refused = " ".join(
-            [refused, "The tiles are not the same, so the variance of each side's own tiles counts in full."]
-        ).strip()
+            among = statistics.pairs_among(counts)
+            found[which] = tuple(statistics.compare_recipes(counts, pairs, metric, unpaired=unpaired, among=among))
+    if found and unpaired:
+        refused += (
+            f"{' ' if refused else ''}In {len(unpaired)} of {len(pairs)} pairs the tiles are not the same: there the "
+            "variance of each side's own tiles counts in full."
+        )
     return Question(RECIPES, metric, found, refused)
+
+
+def _that_share_tiles(strata: Sequence[Stratum]) -> str:
+    """Which could be compared by themselves, in a sentence; empty where there are none."""
+    groups: list[list[Stratum]] = []
+    for stratum in strata:
+        group = next((group for group in groups if same_tiles([group[0], stratum])), None)
+        if group is None:
+            groups.append([stratum])
+        else:
+            group.append(stratum)
+    shared = "; ".join(" and ".join(each.name for each in group) for group in groups if len(group) > 1)
+    return f" Compare those by themselves that share theirs: {shared}." if shared else ""
 
 
 def _too_little(strata: Sequence[Stratum]) -> str:

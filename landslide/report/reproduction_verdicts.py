@@ -14,7 +14,8 @@ from landslide.report.reproduction_settings import Change
 from landslide.report.statistics import Estimate
 
 WITHIN, BETTER, WORSE, NOT = "within our interval", "better", "worse", "not comparable"
-_OTHER_DATA = ("data.name", "data.layout", "data.generate", "data.root")
+_OTHER_DATA = ("data.name", "data.layout", "data.generate", "data.root", "data.negatives.val")
+"""Of what is measured: what is trained on beside it, as ``data.negatives.train``, is a recipe that may be compared."""
 _OTHER_SPLIT = ("data.split.by", "data.split.hold_out", "data.split.csv")
 
 
@@ -50,8 +51,10 @@ def verdict(theirs: float, ours: Estimate | None) -> str:
         return f"{NOT}: no run has finished"
     if ours.seeds == 1:
         return f"{NOT}: one seed has no interval"
-    if math.isnan(ours.low) or math.isnan(ours.high):
+    if math.isnan(ours.mean):
         return f"{NOT}: undefined in a run"
+    if math.isnan(ours.low):
+        return f"{NOT}: {ours.mean:g} in every run has no interval"
     return WITHIN if ours.low <= theirs <= ours.high else BETTER if theirs < ours.low else WORSE
 
 

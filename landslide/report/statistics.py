@@ -50,7 +50,7 @@ METRICS = tuple(RATIOS)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of one stratum; NaN where the ratio is undefined in a run."""
+    """A metric of one stratum; NaN where the ratio is undefined in a run, and of the interval where it is 0 or 1."""
 
     mean: float
     """Over seeds, of the ratio pooled over tiles."""
@@ -147,7 +147,7 @@ def compare_recipes(
     pairs: Sequence[tuple[str, str]],
     metric: str = "f1",
     *,
-    paired: bool = True,
+    unpaired: Collection[tuple[str, str]] = (),
     among: int = 0,
 ) -> list[Difference]:
     """Question (b): would these architectures or settings differ if all were trained again and met other tiles?
@@ -156,7 +156,8 @@ def compare_recipes(
         strata: int64, ``(seeds, tiles, 4)`` each, by name.
         pairs: names of two strata each, as from :func:`pair_up`.
         metric: one of :data:`METRICS`.
-        paired: the tiles of all strata are the same ones in the same order. If not, they are taken as drawn apart.
+        unpaired: those of the pairs whose tiles are taken as drawn apart; of all others they are the same ones in the
+            same order.
         among: number of pairs that these were chosen from by how they came out, see :func:`pairs_among`.
 
     Returns:
@@ -165,7 +166,7 @@ def compare_recipes(
     Raises:
         ComparisonError: a stratum has one seed, or fewer than two tiles, or, paired, another number of tiles.
     """
-    _check_tiles(strata, paired=paired)
+    _check_tiles(strata, [pair for pair in pairs if pair not in unpaired])
     for name, counts in strata.items():
         if len(counts) < 2:
             raise ComparisonError(
@@ -173,13 +174,9 @@ def compare_recipes(
                 "architectures or settings are compared from two seeds each. Train it again, as with `seed=0,1,2`."
             )
     known = {name: SeedsByTiles.of(counts, metric) for name, counts in strata.items()}
+    level = LEVEL / max(among, len(pairs))
     return _corrected(
-        [
-            _recipes(
-                (first, second), (known[first], known[second]), paired=paired, level=LEVEL / max(among, len(pairs))
-            )
-            for first, second in pairs
-        ],
+        [_recipes(pair, (known[pair[0]], known[pair[1]]), paired=pair not in unpaired, level=level) for pair in pairs],
         among,
     )
 
@@ -215,7 +212,7 @@ def compare_networks(
     Raises:
         ComparisonError: a stratum has fewer than two tiles, or another number of tiles.
     """
-    _check_tiles(strata, paired=True)
+    _check_tiles(strata, pairs)
     names = list(strata)
     first, second = (np.array([names.index(pair[side]) for pair in pairs], dtype=np.intp) for side in (0, 1))
     parts = parts_of(np.stack([counts.mean(0) for counts in strata.values()], axis=1), metric)  # (tiles, strata) twice
@@ -291,11 +288,12 @@ def p_text(p: float) -> str:
     return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
 
 
-def _check_tiles(strata: Mapping[str, Counts], *, paired: bool) -> None:
+def _check_tiles(strata: Mapping[str, Counts], paired: Sequence[tuple[str, str]]) -> None:
     tiles = {name: counts.shape[1] for name, counts in strata.items()}
-    if paired and len(set(tiles.values())) > 1:
-        numbers = ", ".join(f"{name} {number}" for name, number in tiles.items())
-        raise ComparisonError(f"Strata are compared tile by tile, and their numbers of tiles differ: {numbers}.")
+    for first, second in paired:
+        if tiles[first] != tiles[second]:
+            numbers = f"{first} {tiles[first]}, {second} {tiles[second]}"
+            raise ComparisonError(f"Strata are compared tile by tile, and their numbers of tiles differ: {numbers}.")
     require_two_tiles(min(tiles.values()))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +128,12 @@ def of_a_ratio(value: float, variance: float, uncertainty: float, level: float) 
 
     So it stays between 0 and 1 and reaches further to the side of a half, where a ratio near 1 errs further, too: a few
     tiles rarely hold the worst ones (docs/statistics.md). Its arguments are those of :func:`student`.
+
+    NaN of a ratio of 0 or 1, as of networks that predict nothing: where no tile and no seed is unlike the others, they
+    say nothing of how far those that were not seen are, and an interval of no width would claim that they are the same.
     """
+    if value in (0, 1):
+        return float("nan"), float("nan")
     _, half, _, _ = student(0.0, variance, uncertainty, level)
     if half == 0:
         return value, value
@@ -141,7 +147,12 @@ def power(difference: float, variance: float, uncertainty: float, level: float) 
         return float(difference != 0)
     df, shift = variance**2 / uncertainty, abs(difference) / variance**0.5
     edge = stdtrit(df, 1 - level / 2)
-    return float(1 - nctdtr(df, shift, edge))
+    missed = float(nctdtr(df, shift, edge))
+    if isnan(missed):  # as it is for some shifts of 37 to 62; nct.sf knows these, but takes a hundred times as long
+        from scipy.stats import nct
+
+        return float(nct.sf(edge, df, shift))
+    return 1 - missed
 
 
 def smallest(enough: Callable[[int], bool], most: int) -> int | None:

@@ -252,23 +252,25 @@ def test(
             _require_allowed(subject, counter, again=again)
         opened: dict[str, TileDataModule] = {}
         trained = [read_trained(store, run, root, opened) for run in subject.runs]
-        others = looks_of_others(store, counter, subject.runs)
+        others, shared = looks_of_others(store, counter, subject.runs)
         if look is not None:
             tell(f"Goes on with the look of {look.time}, which is counted already.")
         look = look or new_look(command, subject.run_ids)
         looks = count(store, subject.counter, look) + len(others)
         for number, each in enumerate(trained, start=1):
             tell(f"{number} of {len(trained)}: {_score(store, each, look)}")
-        notes = [*(each.note for each in trained if each.note), *_told(others)]
+        notes = [*(each.note for each in trained if each.note), *_told(others, len(shared))]
         return _show(store, subject, look, looks, notes)
 
 
-def _told(others: Sequence[Look]) -> list[str]:
+def _told(others: Sequence[Look], tiles: int) -> list[str]:
     if not others:
         return []
     were = "was" if len(others) == 1 else "were"
-    last = f"the last one at {others[-1].time} by `{others[-1].command}`"
-    return [f"Of the looks, {len(others)} {were} at networks of other sweeps or runs on the same tiles, {last}."]
+    return [
+        f"Of the looks, {len(others)} {were} at networks of other sweeps or runs on {tiles} of these tiles, the last "
+        f"one at {others[-1].time} by `{others[-1].command}`."
+    ]
 
 
 def _require_allowed(subject: Subject, counter: Run, *, again: bool) -> None:

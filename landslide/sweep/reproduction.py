@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.config import check, register
 from landslide.errors import ConfigError, nearest
+from landslide.report.labels import short_names
 from landslide.report.reproduction_settings import Change
 from landslide.sweep.generations import generation_name, newest_generation
 from landslide.sweep.plan import NOT_IDENTITY, PARENT
@@ -214,7 +215,7 @@ def _values(cfg: DictConfig, *, resolve: bool) -> dict[str, Any]:
 
 def _label(key: str) -> str:
     group, _, part = key.rpartition(".")
-    return _LABELS.get(key) or (group if part in ("name", "_target_") else part)
+    return _LABELS.get(key) or (group if part == "_target_" else short_names([key])[key])
 
 
 def _text(key: str, value: Any) -> str:

@@ -17,11 +17,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 from mlflow.entities import Run, RunTag
+from mlflow.exceptions import MlflowException
 
-from landslide.errors import CustodyError
+from landslide.errors import CustodyError, TrackingError
 from landslide.tracking.store import Store, folder_of, search
 
 LOOKS, LOG = "landslide.test_looks", "landslide.test_log"
@@ -82,24 +85,57 @@ def unfinished_look(counter: Run, run_ids: Sequence[str]) -> Look | None:
     return looks[-1] if cut and looks[-1].runs == _digest(run_ids) else None
 
 
-def looks_of_others(store: Store, counter: Run, runs: Sequence[Run]) -> list[Look]:
-    """Looks at the same test part that are counted elsewhere, the first one first: of other sweeps, or of runs alone.
+def locked_tiles(store: Store, run: Run) -> set[str]:
+    """Names of the tiles that a run has locked away for a test.
 
-    The same are equal tiles that are divided equally; other sizes or bands of them are not known again.
+    Raises:
+        TrackingError: where its split cannot be read.
+    """
+    try:
+        with TemporaryDirectory() as scratch:
+            path = Path(store.client.download_artifacts(run.info.run_id, "split.json", scratch))
+            return set(json.loads(path.read_text(encoding="utf-8")).get("test", []))
+    except (MlflowException, OSError, ValueError) as error:
+        who = f"run {run.info.run_id} ({run.info.run_name})"
+        raise TrackingError(f"{who}: its split.json cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def looks_of_others(store: Store, counter: Run, runs: Sequence[Run]) -> tuple[list[Look], set[str]]:
+    """Looks at the same test tiles that are counted elsewhere: of other sweeps, or of runs alone.
+
+    One tile that two test parts share is enough, however the rest was divided. Tiles are known again in a dataset whose
+    digest is the same: not in other sizes or bands of it, nor beside other tiles.
 
     Args:
         store: of the runs.
         counter: the run whose own looks are left out.
         runs: whose test part it is.
 
+    Returns:
+        The looks, the first one first, and which of the tiles they saw.
+
     Raises:
         CustodyError: see :func:`looks_of`.
+        TrackingError: see :func:`locked_tiles`; not to know what was seen would be to give a look away.
     """
-    found: set[Look] = set()
-    for data, split in {(run.data.tags.get(DATA, "-"), run.data.tags.get(SPLIT, "-")) for run in runs}:
-        same = f"tags.`{DATA}` = '{data}' and tags.`{SPLIT}` = '{split}' and tags.`{LOG}` != '[]'"
-        found.update(look for run in search(store.client, same) for look in looks_of(run))
-    return sorted(found - set(looks_of(counter)), key=lambda look: look.time)
+    own = set(looks_of(counter))
+    looks, seen = set[Look](), set[str]()
+    locked: dict[str | None, set[str]] = {}
+
+    def tiles_of(run: Run) -> set[str]:  # equal splits have equal digests, so one is read of them
+        split = run.data.tags.get(SPLIT)
+        if split not in locked:
+            locked[split] = locked_tiles(store, run)
+        return locked[split]
+
+    for data in {run.data.tags.get(DATA, "-") for run in runs}:
+        ours = set[str]().union(*(tiles_of(run) for run in runs if run.data.tags.get(DATA, "-") == data))
+        for run in search(store.client, f"tags.`{DATA}` = '{data}' and tags.`{LOG}` != '[]'"):
+            others = set(looks_of(run)) - own
+            if others and (shared := ours & tiles_of(run)):
+                looks |= others
+                seen |= shared
+    return sorted(looks, key=lambda look: look.time), seen
 
 
 def count(store: Store, run_id: str, look: Look) -> int:

@@ -23,8 +23,8 @@ from landslide.tracking.store import FOLDER, Store
 from landslide.training.result import RunResult
 from landslide.training.run import Parts, run
 
-NOT_COMPARED = ("time", "memory", "system")
-"""First parts of metrics that no two runs share."""
+NOT_COMPARED = ("time", "memory", "system", "test")
+"""First parts of metrics that no two runs share, or that no training logs: of looks at the test part."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Deviation:
 
 
 def deviations(store: Store, one: str, other: str) -> list[Deviation]:
-    """For each metric of either run, how far its points are apart; without time, memory and machine."""
+    """For each metric of either run, how far its points are apart; without :data:`NOT_COMPARED`."""
     series = [_series(store, run_id) for run_id in (one, other)]
     return [
         Deviation(key, len(series[0].get(key, {})), _largest(series[0].get(key, {}), series[1].get(key, {})))

@@ -5,7 +5,6 @@ Everything that can be wrong is found by :func:`read_trained`, so that no look i
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import MutableMapping, Sequence
@@ -15,14 +14,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mlflow.entities import LoggedModel, Metric, Run
-from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.data.datamodule import CachedTiles, TileDataModule
-from landslide.errors import CustodyError, DataError, TrackingError
+from landslide.errors import CustodyError, DataError
 from landslide.metrics import false_alarm, ratios
-from landslide.tracking.looks import SCORED, Look
+from landslide.tracking.looks import SCORED, Look, locked_tiles
 from landslide.tracking.model import find_model, load_model
 from landslide.tracking.store import Store
 from landslide.training import hardware as hw
@@ -88,12 +86,7 @@ def _named(run: Run) -> str:
 
 
 def _require_test_part(store: Store, run: Run) -> None:
-    try:
-        with TemporaryDirectory() as scratch:
-            path = Path(store.client.download_artifacts(run.info.run_id, "split.json", scratch))
-            tiles = len(json.loads(path.read_text(encoding="utf-8")).get("test", []))
-    except (MlflowException, OSError, ValueError) as error:
-        raise TrackingError(f"{_named(run)}: its split.json cannot be read ({str(error).splitlines()[0]}).") from error
+    tiles = len(locked_tiles(store, run))
     if tiles == 0:
         raise CustodyError(
             f"{_named(run)}: has no test part. Train with one, such as data.split.test=0.1; its tiles are then kept "

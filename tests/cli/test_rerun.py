@@ -32,8 +32,12 @@ def client(folder: Path) -> MlflowClient:
 def test_a_run_that_is_run_again_gives_the_same_numbers_and_says_so(
     stored: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Given: a run whose test part was looked at since
     folder, run_id = stored
+    client(folder).log_metric(run_id, "test/f1", 0.5, step=1)
+    # When
     assert main(["rerun", run_id[:8]]) == 0
+    # Then
     output = capsys.readouterr().out
     assert "Everything is as it was recorded." in output
     assert "every epoch, bit for bit" in output

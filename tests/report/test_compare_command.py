@@ -70,8 +70,27 @@ def test_unpaired_compares_them_over_seeds_alone_and_says_so(
 ) -> None:
     assert compared(store, *other_tiles, "--unpaired") == 0
     told = capsys.readouterr().out
-    assert "validated on different tiles, so these networks cannot be compared tile by tile" in told
-    assert "the variance of each side's own tiles counts in full" in told
+    assert "Not all runs were validated on the same tiles, so these networks cannot be compared tile by tile" in told
+    assert "by themselves" not in told
+    assert "In 1 of 1 pairs the tiles are not the same: there the variance of each side's own tiles counts in" in told
+
+
+def test_unpaired_leaves_those_paired_that_share_their_tiles(
+    store: Store, other_tiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: a third one on the tiles of U-Net
+    third = [store.tested(0.85 + 0.01 * seed, seed, params={"arch.name": "pan"}) for seed in range(2)]
+    together = compare(store.client, [*other_tiles[:2], *third]).questions[-1].pairs
+    # When
+    questions = compare(store.client, [*other_tiles, *third]).questions
+    assert compared(store, *other_tiles, *third, "--unpaired") == 0
+    # Then
+    pairs = {(pair.first, pair.second): pair for pair in questions[-1].pairs}
+    assert pairs["PAN", "U-Net"].df == together[0].df
+    assert pairs["PAN", "U-Net"].p == together[0].p
+    told = " ".join(capsys.readouterr().out.split())
+    assert "In 2 of 3 pairs the tiles are not the same: there the variance of each side's own tiles" in told
+    assert "Compare those by themselves that share theirs: PAN and U-Net." in told
 
 
 def test_a_run_without_counts_is_refused_with_the_cure(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from landslide.report.paper import TABLE_II
 from landslide.report.reproduction_models import TIME
-from landslide.report.reproduction_verdicts import BETTER, NOT, WITHIN, WORSE, rank, verdict
+from landslide.report.reproduction_settings import Change
+from landslide.report.reproduction_verdicts import BETTER, NOT, WITHIN, WORSE, rank, verdict, verdict_on
 from landslide.report.statistics import Estimate
 from tests.report.reproductions import four, model
 
@@ -26,10 +27,19 @@ def test_a_verdict_says_where_the_papers_number_lies(theirs: float, expected: st
         (None, "no run has finished"),
         (Estimate(0.85, math.nan, 0.80, 0.90, seeds=1, tiles=80), "one seed has no interval"),
         (Estimate(math.nan, math.nan, math.nan, math.nan, seeds=2, tiles=80), "undefined in a run"),
+        (Estimate(0.0, 0.0, math.nan, math.nan, seeds=2, tiles=80), "0 in every run has no interval"),
     ],
 )
 def test_what_has_no_interval_is_not_comparable_and_says_why(ours: Estimate | None, why: str) -> None:
     assert verdict(0.85, ours) == f"{NOT}: {why}"
+
+
+@pytest.mark.parametrize(("part", "expected"), [("val", f"{NOT}: other data"), ("train", BETTER)])
+def test_non_landslide_images_that_validate_make_it_other_data_and_those_that_train_another_recipe(
+    part: str, expected: str
+) -> None:
+    change = Change(f"data.negatives.{part}", f"data.negatives.{part}", "none", "all")
+    assert verdict_on(model("fpn", 0.95), "f1", [change]) == expected
 
 
 def test_rankings_are_compared_by_kendalls_tau_and_of_times_the_shortest_is_first() -> None:

@@ -24,6 +24,7 @@ from landslide.report.statistics import (
     pairs_among,
     sentence,
 )
+from landslide.report.variance import power
 
 AB = [("a", "b")]
 
@@ -78,10 +79,17 @@ def test_an_interval_stays_where_a_ratio_can_be_and_reaches_further_to_its_middl
     assert found.mean - found.low > 2 * (found.high - found.mean)
 
 
-@pytest.mark.parametrize("f1", [0.0, 0.3, 1.0])
-def test_runs_that_all_do_the_same_have_an_interval_of_no_width(f1: float) -> None:
-    found = estimate(even(f1, f1))
-    assert (found.low, found.high) == (found.mean, found.mean) == pytest.approx((f1, f1))
+def test_runs_that_all_do_the_same_have_an_interval_of_no_width() -> None:
+    found = estimate(even(0.3, 0.3))
+    assert (found.low, found.high) == (found.mean, found.mean) == pytest.approx((0.3, 0.3))
+
+
+@pytest.mark.parametrize("f1", [0.0, 1.0])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_networks_that_find_nothing_or_everything_have_no_interval(f1: float, seeds: int) -> None:
+    found = estimate(even(*[f1] * seeds))
+    assert found.mean == f1
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_a_ratio_that_is_undefined_in_a_run_is_not_a_number() -> None:
@@ -161,7 +169,7 @@ def test_where_tiles_say_nothing_it_is_the_test_of_welch_over_seeds() -> None:
 
 def test_tiles_drawn_apart_are_two_variances() -> None:
     first, second = trained(1, tiles=12), trained(2, tiles=30)
-    (found,) = compare_recipes({"a": first, "b": second}, AB, paired=False)
+    (found,) = compare_recipes({"a": first, "b": second}, AB, unpaired=AB)
     alone = [estimate(counts) for counts in (first, second)]
     assert found.tiles == (12, 30)
     assert found.high - found.low > max(one.high - one.low for one in alone) * 0.9
@@ -218,6 +226,15 @@ def test_tiles_needed_are_those_of_statsmodels() -> None:
     assert found.p == pytest.approx(stats.ttest_1samp(gap, 0).pvalue)
     assert found.tiles_needed == int(np.ceil(enough))
     assert found.seeds_needed is None
+
+
+@pytest.mark.parametrize(("df", "shift"), [(4, 58.45), (79, 38.0), (1000, 38.75)])
+def test_power_is_known_where_a_difference_is_many_standard_errors(df: int, shift: float) -> None:
+    # Given: Student's t as a normal distribution for each of a thousand equally likely scales
+    scales = np.sqrt(stats.chi2.ppf(np.linspace(0.0005, 0.9995, 1000), df) / df)
+    edges = stats.t.isf(LEVEL / 2, df) * scales
+    for near in np.arange(shift - 1, shift + 1, 0.05):
+        assert power(near, 1.0, 1 / df, LEVEL) == pytest.approx(stats.norm.sf(edges - near).mean(), abs=1e-3)
 
 
 def test_more_pairs_need_more_and_never_less_than_there_is() -> None:

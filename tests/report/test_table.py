@@ -202,6 +202,17 @@ def test_a_label_has_the_architecture_and_what_differs(store: Store) -> None:
     ]
 
 
+def test_the_seed_of_the_split_is_not_called_the_seed_nor_a_share_of_negatives_the_part(store: Store) -> None:
+    runs = [
+        store.score(0.9, params={"data.split.seed": "3", "data.negatives.val": "all"}),
+        store.score(0.8, params={"data.split.seed": "4", "data.negatives.val": "none"}),
+    ]
+    labels = {row.label.text for row in compare(store.client, runs).rows}
+    assert labels == {
+        f"U-Net, data.negatives.val {part}, data.split.seed {seed}" for part, seed in (("all", 3), ("none", 4))
+    }
+
+
 def test_a_setting_that_is_filled_in_from_another_is_not_named_beside_it(store: Store) -> None:
     runs = [
         store.score(0.9, params={"optimizer.lr": "0.002", "scheduler.max_lr": "0.002"}),

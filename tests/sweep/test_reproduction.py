@@ -47,6 +47,12 @@ def test_what_follows_from_another_value_is_not_named_beside_it() -> None:
     assert [change.key for change in changes] == ["regularization.weight_decay"]
 
 
+def test_the_seed_of_the_split_and_the_parts_of_the_data_are_named_in_full() -> None:
+    found = plan("data.split.seed=4", "data.negatives.val=all")
+    assert [str(change) for change in found.changes] == ["data.split.seed 4", "data.negatives.val all"]
+    assert found.name == "reproduce-paper-data.split.seed-4-data.negatives.val-all"
+
+
 @pytest.mark.parametrize("word", ["data.root=tiles", "trainer.threads=1", "sweep.slots=2", "tracking.experiment=mine"])
 def test_where_and_how_it_runs_is_no_other_experiment(word: str) -> None:
     found = plan(word)

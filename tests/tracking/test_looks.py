@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from landslide.errors import CustodyError
+from landslide.errors import CustodyError, TrackingError
 from landslide.tracking.looks import (
     LOG,
     LOOKS,
@@ -27,8 +27,9 @@ from landslide.tracking.store import Store, open_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(f"sqlite:///{tmp_path}/mlflow.db")
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.chdir(tmp_path)
+    return open_store(None)
 
 
 @pytest.fixture
@@ -54,22 +55,41 @@ def test_a_look_that_was_not_shown_is_unfinished_for_the_same_runs_alone(store: 
     assert unfinished_look(store.client.get_run(run_id), ["a", "b"]) is None
 
 
-def test_looks_of_other_sweeps_at_the_same_tiles_are_found(store: Store, run_id: str) -> None:
-    def trained(data: str, split: str) -> str:
-        return create_run(store, "test", "a run", {"landslide.data_digest": data, "landslide.split_digest": split})
+def trained(store: Store, data: str, test: str, train: str = "xyz") -> str:
+    """A run whose tiles have one letter each."""
+    split = {"train": list(train), "test": list(test)}
+    digest = {"landslide.data_digest": data, "landslide.split_digest": f"{train}|{test}"}
+    run_id = create_run(store, "test", "a run", digest)
+    store.client.log_dict(run_id, split, "split.json")
+    return run_id
 
-    ours, theirs, also_theirs, elsewhere = (
-        trained(data, split) for data, split in (("d", "s"), ("d", "s"), ("d", "s"), ("d", "other"))
+
+def test_looks_of_other_sweeps_at_a_tile_of_this_test_part_are_found_however_the_rest_is_divided(
+    store: Store, run_id: str
+) -> None:
+    # Given: runs of the same data that lock away the same tiles, all but one of them, and none; and one of other data
+    ours, same, less, none, elsewhere = (
+        trained(store, *run) for run in (("d", "abc"), ("d", "abc", "xy"), ("d", "bc"), ("d", "ef"), ("other", "abc"))
     )
-    first, second, third = (Look(time, f"landslide test {time}", "0" * 16) for time in ("1", "2", "3"))
-    for run, look in ((theirs, second), (also_theirs, second), (theirs, third), (elsewhere, first)):
+    first, second, third, fourth = (Look(time, f"landslide test {time}", "0" * 16) for time in "1234")
+    for run, look in ((same, third), (less, second), (less, third), (none, fourth), (elsewhere, fourth)):
         count(store, run, look)
     for run in (run_id, ours):
         count(store, run, first)
-    # When
-    found = looks_of_others(store, store.client.get_run(run_id), [store.client.get_run(ours)])
-    # Then
-    assert found == [second, third]
+    counter, run = store.client.get_run(run_id), store.client.get_run(ours)
+    # When, then
+    assert looks_of_others(store, counter, [run]) == ([second, third], {"a", "b", "c"})
+    store.client.delete_run(same)
+    assert looks_of_others(store, counter, [run]) == ([second, third], {"b", "c"})
+    store.client.delete_run(less)
+    assert looks_of_others(store, counter, [run]) == ([], set())
+
+
+def test_a_look_at_tiles_that_nobody_knows_any_more_is_told_and_not_given_away(store: Store, run_id: str) -> None:
+    ours, lost = trained(store, "d", "abc"), create_run(store, "test", "lost", {"landslide.data_digest": "d"})
+    count(store, lost, Look("1", "landslide test lost", "0" * 16))
+    with pytest.raises(TrackingError, match=rf"{lost} \(lost\): its split.json cannot be read"):
+        looks_of_others(store, store.client.get_run(run_id), [store.client.get_run(ours)])
 
 
 def test_a_log_that_grows_too_long_loses_its_middle_but_no_count(store: Store, run_id: str) -> None:
