@@ -17,11 +17,11 @@ from rich.text import Text
 from landslide.report.labels import ARCHITECTURES, SEED
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
-from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
+from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial, seeds_alone
 from landslide.report.table import MISSING, clock, escape_markdown
 
 SETTING = "Tuned setting"
-_WIDE = ("Run", SETTING, "Repeats", "Difference", "SD", "Running", "Failed")
+_WIDE = ("Run", SETTING, "Repeats", "Seeds", "Difference", "SD", "Running", "Failed")
 """Columns that a narrow terminal goes without, in this order."""
 
 _AGAINST = {
@@ -64,7 +64,7 @@ def strata_table(strata: Sequence[Stratum], parameters: Sequence[Parameter]) -> 
     else:
         columns += _gains(strata)
     columns += [*_counts(strata), _numbers("Time (min:s)", [clock(stratum.seconds) for stratum in strata])]
-    if not any(stratum.front for stratum in strata):
+    if not any(stratum.front for stratum in strata) and not seeds_alone(strata):
         settings = [setting_text(stratum.best.params, parameters) if stratum.best else MISSING for stratum in strata]
         columns.append(_texts(SETTING, settings))
     return columns
@@ -81,7 +81,10 @@ def trials_table(
         for trial in trials
     ]
     trials = [trial for _, trial, _ in rows]
-    best = [kind == "search" and trial is stratum.best and not stratum.front for stratum, trial, kind in rows]
+    chosen = not seeds_alone(strata)
+    best = [
+        kind == "search" and trial is stratum.best and not stratum.front and chosen for stratum, trial, kind in rows
+    ]
     values = [_number(trial.values[0]) if trial.values else MISSING for trial in trials]
     return [
         _names(strata, [stratum.label for stratum, _, _ in rows]),
@@ -208,6 +211,9 @@ def _counts(strata: Sequence[Stratum]) -> list[Column]:
 
 
 def _gains(strata: Sequence[Stratum]) -> list[Column]:
+    over_seeds = [stratum.scores(stratum.best) if stratum.best and stratum.seeded else [] for stratum in strata]
+    if seeds_alone(strata):
+        return _over_seeds("Seeds", over_seeds, strata)
     columns = []
     for origin, heading in (("default", "Default"), ("paper", "Table I")):
         known = [stratum.known(origin) for stratum in strata]
@@ -220,12 +226,19 @@ def _gains(strata: Sequence[Stratum]) -> list[Column]:
     columns += [_ranked("Tuned", tuned, strata), _numbers("Difference", [gain_text(stratum) for stratum in strata])]
     repeated = [stratum.repeated for stratum in strata]
     if any(repeated):
-        columns += [
-            _numbers("Repeats", [str(len(values)) for values in repeated]),
-            _ranked("Mean", [mean(values) if values else None for values in repeated], strata),
-            _numbers("SD", [_number(stdev(values)) if len(values) > 1 else MISSING for values in repeated]),
-        ]
+        columns += _over_seeds("Repeats", repeated, strata)
+    elif any(over_seeds):
+        seeds, _, spread = _over_seeds("Seeds", over_seeds, strata)
+        columns += [seeds, spread]
     return columns
+
+
+def _over_seeds(heading: str, values: Sequence[Sequence[float]], strata: Sequence[Stratum]) -> list[Column]:
+    return [
+        _numbers(heading, [str(len(each)) for each in values]),
+        _ranked("Mean", [mean(each) if each else None for each in values], strata),
+        _numbers("SD", [_number(stdev(each)) if len(each) > 1 else MISSING for each in values]),
+    ]
 
 
 def gain_text(stratum: Stratum) -> str:
