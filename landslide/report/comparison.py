@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from landslide.config import HOLD_OUT
-from landslide.errors import ComparisonError
+from landslide.errors import ComparisonError, make_folder
 from landslide.report import page, pairs, summary, table
 from landslide.report.beside import done_beside
 from landslide.report.details import Details, read_details
@@ -292,7 +292,7 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files by their names in a folder, which is made where it is missing; each whole or not at all."""
     for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((folder / name).parent)
         _write_whole(folder / name, content)
     return [folder / name for name in files]
 
