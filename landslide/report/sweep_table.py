@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -41,7 +41,7 @@ class Cell:
     best: bool = False
     """Whether it is the best of its column."""
     run_id: str = ""
-    """Of the MLflow run that it names."""
+    """Of the MLflow run that it names, or that its number is of."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def trials_table(
         _numbers("Trial", [str(trial.number) for trial in trials]),
         _texts("Kind", [kind for _, _, kind in rows]),
         _texts("State", [trial.state for trial in trials]),
-        Column(metric_name(objective.metric), tuple(map(Cell, values, best))),
+        _linked(Column(metric_name(objective.metric), tuple(map(Cell, values, best))), trials),
         *_against(trials, against),
         *_setting(trials, parameters),
         _numbers("Best epoch", [MISSING if trial.epoch is None else str(trial.epoch) for trial in trials]),
@@ -115,7 +115,7 @@ def front_table(
     return [
         _names(strata, [label for label, _ in rows]),
         _numbers("Trial", [str(trial.number) for trial in trials]),
-        _numbers(metric_name(objective.metric), [_number(trial.values[0]) for trial in trials]),
+        _linked(_numbers(metric_name(objective.metric), [_number(trial.values[0]) for trial in trials]), trials),
         *_against(trials, against),
         *_setting(trials, parameters),
         Column("Run", tuple(Cell(trial.run_id, run_id=trial.run_id) for trial in trials), numeric=False),
@@ -219,11 +219,12 @@ def _gains(strata: Sequence[Stratum]) -> list[Column]:
         known = [stratum.known(origin) for stratum in strata]
         if origin == "default" or any(known):
             scores = zip(strata, known, strict=True)
-            columns.append(
-                _numbers(heading, [_number(one.score(trial)) if trial else MISSING for one, trial in scores])
-            )
-    tuned = [stratum.score(stratum.best) if stratum.best else None for stratum in strata]
-    columns += [_ranked("Tuned", tuned, strata), _numbers("Difference", [gain_text(stratum) for stratum in strata])]
+            texts = [_number(one.score(trial)) if trial else MISSING for one, trial in scores]
+            columns.append(_linked(_numbers(heading, texts), _alone(strata, known)))
+    best = [stratum.best for stratum in strata]
+    tuned = [one.score(trial) if trial else None for one, trial in zip(strata, best, strict=True)]
+    columns.append(_linked(_ranked("Tuned", tuned, strata), _alone(strata, best)))
+    columns.append(_numbers("Difference", [gain_text(stratum) for stratum in strata]))
     repeated = [stratum.repeated for stratum in strata]
     if any(repeated):
         columns += _over_seeds("Repeats", repeated, strata)
@@ -252,7 +253,7 @@ def _against(trials: Sequence[Trial], against: Sequence[str]) -> list[Column]:
         return f"{against_number(metric, values[0]):.4g}" if values else MISSING
 
     return [
-        _numbers(against_name(metric), [text(metric, trial.values[at : at + 1]) for trial in trials])
+        _linked(_numbers(against_name(metric), [text(metric, trial.values[at : at + 1]) for trial in trials]), trials)
         for at, metric in enumerate(against, start=1)
     ]
 
@@ -281,6 +282,18 @@ def _ranked(heading: str, values: Sequence[float | None], strata: Sequence[Strat
     best = {_number(choose(known))} if len(known) > 1 else set()
     texts = [MISSING if value is None else _number(value) for value in values]
     return Column(heading, tuple(Cell(text, best=text in best) for text in texts))
+
+
+def _alone(strata: Sequence[Stratum], trials: Sequence[Trial | None]) -> list[Trial | None]:
+    """Without those of which a mean over seeds stands in the table, which is of no one run."""
+    return [None if stratum.seeded else trial for stratum, trial in zip(strata, trials, strict=True)]
+
+
+def _linked(column: Column, trials: Sequence[Trial | None]) -> Column:
+    """With the run of each number's trial."""
+    pairs = zip(column.cells, trials, strict=True)
+    runs = [(cell, trial.run_id if trial and cell.text != MISSING else "") for cell, trial in pairs]
+    return replace(column, cells=tuple(replace(cell, run_id=run_id) for cell, run_id in runs))
 
 
 def _names(strata: Sequence[Stratum], labels: Sequence[str]) -> Column:

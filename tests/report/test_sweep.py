@@ -290,6 +290,7 @@ def test_a_grid_of_seeds_compares_the_means_of_its_settings(compose_whole: Compo
     assert "0.8000 after tuning in the mean over seeds (SD 0.1414, 2 runs)." in swept.sentence
     assert "in means over seeds: U-Net +0.1000, from 0.7000." in swept.sentence
     assert "trained once" not in swept.sentence + swept.caption
+    assert not any(cell.run_id for column in swept.columns for cell in column.cells)
     # And: neither file nor figure is of a seed
     assert "mean F1 over 2 seeds 0.8000,\n" in swept.overlays["best_unet"]
     assert "seed: " not in swept.overlays["best_unet"]
@@ -456,11 +457,13 @@ def test_the_page_says_how_was_searched(html: str) -> None:
         assert fact in text
 
 
-def test_every_trial_links_to_its_run_on_the_server_or_where_landslide_ui_shows_it(
+def test_every_trial_and_its_number_link_to_its_run_on_the_server_or_where_landslide_ui_shows_it(
     swept: SweepReport, html: str
 ) -> None:
     served = dataclasses.replace(swept, tracking_uri="https://me:secret@host/mlflow/").html()
-    runs = [row["run_id"] for row in rows(swept)]
+    trials = [run for row in rows(swept) for run in [row["run_id"]] * (2 if row["value"] else 1)]  # its number, its id
+    best = [(stratum.known("default"), stratum.best) for stratum in swept.strata]
+    runs = [trial.run_id for pair in best for trial in pair if trial] + trials
     for page, server in ((served, "https://host/mlflow"), (html, "http://127.0.0.1:5000")):
         links = [str(link.get("href")) for link in Tags(page).named("a")]
         assert links == [f"{server}/#/runs/{run_id}" for run_id in runs]
@@ -485,6 +488,8 @@ def test_several_objectives_have_a_front_and_no_best(tmp_path: Path, compose_who
     assert "pareto_front" in {picture.name for picture in swept.pictures}
     assert not [path for path in swept.write(tmp_path / "report") if path.suffix == ".yaml"]
     assert "On the Pareto front" in swept.html()
+    linked = [cell.run_id for column in swept.front_columns for cell in column.cells if cell.run_id]
+    assert len(linked) == 9  # of each trial on the front F1, seconds and id
 
 
 def recipe(composed: DictConfig) -> object:
