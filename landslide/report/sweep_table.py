@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
@@ -14,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from landslide.report import table
 from landslide.report.labels import ARCHITECTURES, SEED
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
@@ -153,12 +152,10 @@ def value_text(value: Any) -> str:
 
 def to_csv(strata: Sequence[Stratum], parameters: Sequence[Parameter], against: Sequence[str]) -> str:
     """Every number in full, an empty field where it is missing; a last column for each parameter."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
     keys = [axis.key for axis in parameters]
     seed = [] if "seed" in keys else ["seed"]  # which the repeats vary
     columns = ["stratum", "kind", "number", "state", "value", *against, "epoch", "seconds", "reason", "origin"]
-    writer.writerow([*columns, "run_id", *keys, *seed])
+    lines: list[list[object]] = [[*columns, "run_id", *keys, *seed]]
     for stratum in strata:
         for kind, trials in (("search", stratum.trials), ("repeat", stratum.repeats)):
             for trial in trials:
@@ -166,8 +163,8 @@ def to_csv(strata: Sequence[Stratum], parameters: Sequence[Parameter], against: 
                 facts = [trial.epoch, trial.seconds, trial.reason, trial.origin, trial.run_id]
                 setting = _whole_setting(stratum, trial, kind)
                 texts = [_csv_text(setting[key]) if key in setting else "" for key in [*keys, *seed]]
-                writer.writerow([stratum.name, kind, trial.number, trial.state, *values, *facts, *texts])
-    return buffer.getvalue()
+                lines.append([stratum.name, kind, trial.number, trial.state, *values, *facts, *texts])
+    return table.to_csv(lines)
 
 
 def to_markdown(columns: Columns) -> str:
