@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -239,6 +241,15 @@ class RunConfig:
 def register() -> None:
     """Make the schema known to Hydra under the name that `conf/config.yaml` builds on."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
+
+
+@contextmanager
+def composing(overrides: Sequence[str]) -> Iterator[None]:
+    """Compose them with Hydra; where it lacks a check, such as of ``data=3``, they are refused in a sentence too."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{' '.join(overrides)}: does not compose ({' '.join(str(error).split())}).") from error
 
 
 def check(cfg: DictConfig) -> None:

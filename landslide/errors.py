@@ -105,6 +105,18 @@ def storage_error(error: BaseException, place: Path | None = None) -> StorageErr
     return None
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, where it is missing.
+
+    Raises:
+        StorageError: where none can be made, as below a file or in ``/proc``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: no folder can be made there ({error}). Choose another place.") from error
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

@@ -175,6 +175,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
     from landslide.data.audit import audit
     from landslide.data.layouts import list_tiles
     from landslide.data.splits import divide
+    from landslide.errors import make_folder
     from landslide.terminal import open_console, tell
 
     words = arguments.words
@@ -182,7 +183,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
     cfg = _compose(Path(words[0]), words[1:]) if in_folder else _as_trained(words)
     for folder in (arguments.output, arguments.csv and arguments.csv.parent):
         if folder is not None:
-            _require_folder(folder)
+            make_folder(folder)
     console = open_console()
     tiles = list_tiles(cfg)
     split = divide(tiles, cfg.split, cfg.negatives)
@@ -306,15 +307,6 @@ def _halves(pair: Pair) -> tuple[Half, Half]:
     return first, second
 
 
-def _require_folder(folder: Path) -> None:
-    from landslide.errors import DataError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: no folder can be made there ({error}). Choose another place.") from error
-
-
 def _as_trained(overrides: list[str]) -> DictConfig:
     """The ``data`` group as train.py would compose it.
 
@@ -357,12 +349,13 @@ def _composed(overrides: list[str]) -> DictConfig:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
-    from landslide.config import register
+    from landslide.config import composing, register
     from landslide.errors import ConfigError
 
     register()
+    conf = str(Path(__file__).parents[2] / "conf")
     try:
-        with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+        with composing(overrides), initialize_config_dir(conf, version_base="1.3"):
             return compose("config", overrides)
     except HydraException as error:
         raise ConfigError(str(error)) from error

@@ -193,17 +193,14 @@ def _preview(overrides: list[str], console: Console) -> Preview:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from landslide.config import register
-    from landslide.errors import ConfigError
+    from landslide.config import composing, register
     from landslide.sweep.preview import preview
 
     register()
     with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        try:
+        with composing(overrides):
             config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
-        except ValueError as error:  # a check that Hydra lacks, such as of `data=3`
-            raise ConfigError(f"{' '.join(overrides)}: does not compose ({' '.join(str(error).split())}).") from error
         words = list(config.hydra.overrides.task)
         return preview(words, config.hydra.sweeper.get("params") or {}, loader, config, console)
 

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Score, print the table, write it where asked."""
     from functools import partial
 
+    from landslide.errors import make_folder
     from landslide.sweep.custody import find_subject, test
     from landslide.terminal import open_console, tell
     from landslide.tracking.store import open_existing
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = open_existing(arguments.uri)
     subject = find_subject(store, storage_of(arguments), arguments.name)
     if arguments.output:
-        arguments.output.mkdir(parents=True, exist_ok=True)  # what is wrong with it costs no look
+        make_folder(arguments.output)  # what is wrong with it costs no look
     report = test(
         store,
         subject,

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from landslide.config import HOLD_OUT
-from landslide.errors import ComparisonError
+from landslide.errors import ComparisonError, make_folder
 from landslide.report import page, pairs, summary, table
 from landslide.report.beside import done_beside
 from landslide.report.details import Details, read_details
@@ -292,7 +292,7 @@ def with_searches(comparison: Comparison, searches: Mapping[str, Sequence[Pictur
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files by their names in a folder, which is made where it is missing; each whole or not at all."""
     for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((folder / name).parent)
         _write_whole(folder / name, content)
     return [folder / name for name in files]
 
@@ -356,27 +356,32 @@ def require_comparable(comparison: Comparison, *, unpaired: bool = False) -> Non
         unpaired: other tiles are allowed.
 
     Raises:
-        ComparisonError: a run that was named by itself still goes or has stored no counts, or runs were validated on
-            other tiles.
+        ComparisonError: a run that was named by itself still goes or has stored no counts, no run at all has stored
+            any, or runs were validated on other tiles.
     """
     named = [row for row in comparison.rows if row.run.id in comparison.selection.named]
     for row in named:
-        who = f"Run '{row.run.id}' ({row.run.name})"
         if row.run.status in UNDER_WAY:
             raise ComparisonError(
-                f"{who} is still going, so its numbers are not final. Wait for its end, or leave it out; where its "
-                "process was killed, go on with it by ckpt_path=FOLDER/checkpoints/last.ckpt."
+                f"{_who(row)} is still going, so its numbers are not final. Wait for its end, or leave it out; where "
+                "its process was killed, go on with it by ckpt_path=FOLDER/checkpoints/last.ckpt."
             )
-        if row.run.finished and "best" not in row.tallies:
-            raise ComparisonError(
-                f"{who} has no counts of its tiles (validation/best.npz), which the tests are made of. Train it again: "
-                f"landslide rerun {row.run.id[:8]}; or leave it out."
-            )
+    finished = [row for row in comparison.rows if row.run.finished]
+    uncounted = [row for row in finished if "best" not in row.tallies]
+    for row in uncounted if uncounted == finished else [row for row in uncounted if row in named]:
+        raise ComparisonError(
+            f"{_who(row)} has no counts of its tiles (validation/best.npz), which the tests are made of. Train it "
+            f"again: landslide rerun {row.run.id[:8]}; or leave it out."
+        )
     if not unpaired and not same_tiles(comparison.strata):
         raise ComparisonError(
             "The runs were validated on different tiles, or on other landslides in them, so they cannot be paired tile "
             f"by tile: {_tiles_by_stratum(comparison.strata)}. {_cure_of_other_tiles(comparison.rows)}"
         )
+
+
+def _who(row: Row) -> str:
+    return f"Run '{row.run.id}' ({row.run.name})"
 
 
 def _cure_of_other_tiles(rows: Sequence[Row]) -> str:

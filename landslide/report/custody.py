@@ -30,6 +30,7 @@ from landslide.report.statistics import (
     sentence,
 )
 from landslide.report.strata import RATIOS, ground_of
+from landslide.report.summary import unfair_between
 from landslide.report.table import (
     MISSING,
     Cell,
@@ -80,7 +81,7 @@ class CustodyReport:
     looks: int
     """How often the test part was looked at, this look included."""
     notes: Sequence[str]
-    """What a reader must know of where the networks come from."""
+    """What makes comparing them unfair, and what a reader must know of where the networks come from."""
 
     @property
     def sentence(self) -> str:
@@ -209,7 +210,8 @@ def report_test(
     tested = [_read(client, label, [read_run(run) for run in runs]) for label, runs in strata.items()]
     known = {each.label: each.estimates["f1"].mean for each in tested}
     order = sorted(tested, key=lambda each: math.inf if math.isnan(known[each.label]) else -known[each.label])
-    return CustodyReport(name, order, looks, notes)
+    told = unfair_between({each.label: each.runs for each in order})
+    return CustodyReport(name, order, looks, [*told, *notes])
 
 
 def _read(client: MlflowClient, label: str, runs: Sequence[Run]) -> Scored:

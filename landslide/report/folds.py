@@ -5,8 +5,6 @@ And how much better a split that holds nothing out makes them look.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_table import Cell, Column, setting_text
 from landslide.report.sweep_trials import Parameter, Stratum, Trial
-from landslide.report.table import MISSING, listed
+from landslide.report.table import MISSING, listed, to_csv
 
 NOT_A_MODEL = (HOLD_OUT, "data.split.seed", "seed")
 """Parameters by which the trainings of one model differ."""
@@ -179,14 +177,12 @@ class Folds:
 
     def csv(self) -> str:
         """One line a model and fold, every number in full; an empty field where it is missing."""
-        buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer)
-        writer.writerow(["model", "held_out", "trainings", "last_epoch", "best_epoch"])
+        lines: list[list[object]] = [["model", "held_out", "trainings", "last_epoch", "best_epoch"]]
         for model in self.models:
             for group, values in model.scores.items():
                 numbers = [repr(mean(found)) if found else "" for found in (values, model.best_scores[group])]
-                writer.writerow([model.label, "" if group is None else group, len(values), *numbers])
-        return buffer.getvalue()
+                lines.append([model.label, group, len(values), *numbers])
+        return to_csv(lines)
 
     def _groups(self) -> list[str]:
         found: dict[str, list[float]] = {}

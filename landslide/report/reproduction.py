@@ -21,6 +21,7 @@ from landslide.report.reproduction_settings import Change, titled
 from landslide.report.reproduction_tables import Table, make_tables, results_csv, two_digits
 from landslide.report.reproduction_verdicts import BETTER, NOT, WITHIN, WORSE, rank, verdict_on
 from landslide.report.runs import Objective, objective_of, read_run
+from landslide.report.summary import unfair_between
 from landslide.report.table import escape_markdown, print_table, to_latex, to_markdown
 from landslide.tracking.store import search
 
@@ -66,6 +67,11 @@ class Reproduction:
             f"{cells} By F1 the paper ranks {', '.join(ranking.theirs)}; we {', '.join(ranking.ours)}: Kendall's tau "
             f"{two_digits(ranking.tau)}."
         )
+
+    @property
+    def unfair(self) -> list[str]:
+        """What our runs do not share and makes comparing them unfair, a sentence each."""
+        return unfair_between({model.name: model.runs for model in self.models})
 
     @property
     def notes(self) -> list[str]:
@@ -129,7 +135,7 @@ class Reproduction:
         blocks = [
             f"# {escape_markdown(self.title)}",
             escape_markdown(self.sentence),
-            _bullets(self.notes),
+            _bullets([*self.unfair, *self.notes]),
             *(
                 f"## {escape_markdown(table.title)}\n\n{to_markdown(table.columns)}\n{escape_markdown(table.caption)}"
                 for table in self.tables
@@ -157,6 +163,8 @@ class Reproduction:
     def terminal(self, console: Console) -> None:
         """Print result, tables and notes."""
         console.print(self.title, style="bold", markup=False, highlight=False)
+        for text in self.unfair:
+            console.print(text, style="bold red", markup=False, highlight=False)
         console.print(self.sentence, markup=False, highlight=False)
         for table in self.tables:
             console.print()

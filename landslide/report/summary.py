@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from landslide.report.labels import ARCHITECTURES
+from landslide.report.labels import ARCHITECTURES, SEED, Label
 from landslide.report.pairs import Question
 from landslide.report.runs import AT, Objective, Run
 from landslide.report.strata import RATIOS, Row, Stratum
-from landslide.report.table import listed
+from landslide.report.table import MISSING, listed
 
 
 def _budget(run: Run) -> str | None:
@@ -18,7 +18,7 @@ def _budget(run: Run) -> str | None:
 
 
 _SAME: dict[str, tuple[Callable[[Run], str | None], str]] = {
-    "device": (lambda run: run.tags.get("landslide.device"), "times and images/s are shown and not ranked"),
+    "device": (lambda run: run.tags.get("landslide.device"), "times and images/s are not ranked"),
     "precision": (lambda run: run.tags.get("landslide.precision"), "neither times nor last digits can be compared"),
     "data": (lambda run: _short(run.tags.get("landslide.data_digest")), "they saw different images or masks"),
     "split": (lambda run: _short(run.tags.get("landslide.split_digest")), "their tiles are not the same"),
@@ -64,6 +64,17 @@ def unfair(rows: Sequence[Row], budgets: Mapping[str, str]) -> list[str]:
             f"{_names(unsure, finished)}.{_without_remedy(unsure)}"
         )
     return found
+
+
+def unfair_between(strata: Mapping[str, Sequence[Run]]) -> list[str]:
+    """:func:`unfair` of runs outside a comparison.
+
+    Args:
+        strata: by name, runs that differ in their seed alone; none of them was chosen by the numbers that are shown.
+    """
+    named = [(name, run, run.params.get(SEED, MISSING)) for name, runs in strata.items() for run in runs]
+    rows = [Row(run, Label(f"{name}, seed {seed}", name, {}, ""), None, {}) for name, run, seed in named]
+    return unfair(rows, {})
 
 
 def _without_remedy(rows: Sequence[Row]) -> str:

@@ -21,7 +21,7 @@ from landslide.report.pictures import Picture
 from landslide.report.runs import Objective
 from landslide.report.sweep_overlay import Compose, file_name, overlay
 from landslide.report.sweep_pictures import make_pictures
-from landslide.report.sweep_trials import Parameter, Stratum, objective_of, read_parameters, read_strata
+from landslide.report.sweep_trials import Parameter, Stratum, objective_of, read_parameters, read_strata, seeds_alone
 from landslide.report.table import escape_markdown
 
 
@@ -53,6 +53,11 @@ class SweepReport:
     def folds(self) -> Folds | None:
         """What a sweep over groups that are held out says; None of any other sweep."""
         return read_folds(self.strata, self.parameters, self.objective)
+
+    @cached_property
+    def seeds_alone(self) -> bool:
+        """Whether nothing but the seed varies, so that there is no setting to choose."""
+        return seeds_alone(self.strata)
 
     @property
     def sentence(self) -> str:
@@ -137,7 +142,7 @@ class SweepReport:
             sweep_table.print_table(console, columns)
         console.print()
         for stratum in self.strata:
-            if stratum.best and not self.against and not self.folds:
+            if stratum.best and not self.against and not self.folds and not self.seeds_alone:
                 setting = sweep_table.setting_text(stratum.best.params, self.parameters)
                 console.print(f"{stratum.label}, tuned: {setting}", markup=False, highlight=False)
         for text in self.notes:
@@ -179,7 +184,7 @@ def report_sweep(
     name, objective = first.user_attrs["sweep"], objective_of(first)
     against = tuple(first.user_attrs.get("against", ()))
     strata, parameters = read_strata(studies), read_parameters(studies)
-    chosen = not against and HOLD_OUT not in (axis.key for axis in parameters)
+    chosen = not against and not seeds_alone(strata) and HOLD_OUT not in (axis.key for axis in parameters)
     tuned = [stratum for stratum in strata if stratum.best and chosen]
     overlays = {file_name(each): overlay(each, name, objective, compose) for each in tuned} if compose else {}
     return SweepReport(

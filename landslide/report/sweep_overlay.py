@@ -93,11 +93,13 @@ def _leaves(composed: DictConfig) -> dict[str, Any]:
 def _comment(stratum: Stratum, sweep: str, objective: Objective, seed: int, gone: Sequence[str]) -> str:
     assert stratum.best
     trial = stratum.best
-    name = file_name(stratum)
+    name, metric = file_name(stratum), metric_name(objective.metric)
     epoch = f" at epoch {trial.epoch}" if trial.epoch else ""
+    best = f"trial {trial.number}, seed {seed}, {metric} {trial.values[0]:.4f}{epoch}"
+    if stratum.seeded:
+        best = f"mean {metric} over {len(stratum.scores(trial))} seeds {stratum.score(trial):.4f}"
     lines = [
-        f"The best of {len(stratum.trials)} trials of {stratum.name} in the sweep {sweep}: trial {trial.number}, seed "
-        f"{seed}, {metric_name(objective.metric)} {trial.values[0]:.4f}{epoch},",
+        f"The best of {len(stratum.trials)} trials of {stratum.name} in the sweep {sweep}: {best},",
         "selected on the validation tiles that it was measured on.",
         *_repeats(stratum),
         "Copy this file to conf/experiment/, then:",

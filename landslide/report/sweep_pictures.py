@@ -11,7 +11,7 @@ from landslide.report.pictures import Picture
 from landslide.report.runs import Objective
 from landslide.report.summary import duration, metric_name
 from landslide.report.sweep_table import against_name, setting_text
-from landslide.report.sweep_trials import ENOUGH_TRIALS, FINISHED, PRUNED, Parameter, Stratum
+from landslide.report.sweep_trials import ENOUGH_TRIALS, FINISHED, PRUNED, Parameter, Stratum, seeds_alone
 
 
 def make_pictures(
@@ -32,11 +32,13 @@ def make_pictures(
     note = f" The best {len(shown)} of {len(with_trials)} searches." if len(with_trials) > len(shown) else ""
     metric = metric_name(objective.metric)
     varied = [axis for axis in parameters if len({str(t.params.get(axis.key)) for s in shown for t in s.finished}) > 1]
-    pictures: list[Picture | None] = (
-        [_pareto(shown, metric, against, note)]
-        if against
-        else [_default_and_tuned(shown, metric, note), _best_against_seconds(shown, metric, note)]
-    )
+    if seeds_alone(strata):
+        return [picture for picture in [_intermediate(shown, metric, note)] if picture]
+    pictures: list[Picture | None] = [
+        _pareto(shown, metric, against, note) if against else _default_and_tuned(shown, metric, note)
+    ]
+    if not against and not any(stratum.seeded for stratum in strata):  # the best of several seeds is luck
+        pictures.append(_best_against_seconds(shown, metric, note))
     pictures += [
         _history(shown, metric, note),
         _importances(shown, parameters, against, note),

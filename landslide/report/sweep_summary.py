@@ -9,8 +9,13 @@ from statistics import mean, stdev
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
 from landslide.report.sweep_table import against_name, gain_text
-from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, WAITING, Stratum
+from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, WAITING, Stratum, seeds_alone
 from landslide.report.table import listed
+
+_NOT_TUNED = (
+    "Nothing but the seed varies, so nothing was tuned. Epochs were selected on the validation tiles that they are "
+    "measured on, which flatters; it is one split, and no difference here is claimed for other tiles."
+)
 
 
 def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[str]) -> str:
@@ -20,7 +25,10 @@ def sentence(strata: Sequence[Stratum], objective: Objective, against: Sequence[
         return "No trial has finished yet."
     if against:
         return _front(ranked, objective, against)
-    parts = [_result(ranked, objective), _gains(ranked), _repeats(ranked), _caveat(ranked)]
+    how = " in the mean over seeds" if _seeded(ranked) else ""
+    if seeds_alone(strata):
+        return f"{_result(ranked, objective, how)} {_NOT_TUNED}"
+    parts = [_result(ranked, objective, f" after tuning{how}"), _gains(ranked), _repeats(ranked), _caveat(ranked)]
     return " ".join(part for part in parts if part)
 
 
@@ -33,7 +41,7 @@ def notes(strata: Sequence[Stratum]) -> list[str]:
     """Why trials failed, what has not finished, and what makes the comparison of strata unfair."""
     found = missing(strata)
     spent = {stratum.label: len(stratum.finished) + stratum.count(PRUNED) for stratum in strata}
-    if len(set(spent.values())) > 1:
+    if len(set(spent.values())) > 1 and not seeds_alone(strata):
         trials = ", ".join(f"{label} {count}" for label, count in spent.items())
         found.append(f"The best of more trials is better by chance alone, and their numbers differ: {trials}.")
     return found
@@ -45,13 +53,18 @@ def caption(strata: Sequence[Stratum], objective: Objective, against: Sequence[s
     time = "Time is training with validation, over all trials of the search."
     if against:
         return f"{measured}, selected on these validation tiles; the other measures are minimised. {time}"
-    known = "Default: the setting as composed, trained once. Tuned: the best trial."
-    if _seeded(strata):
-        known = "Default: the setting as composed. Tuned: the setting with the best mean. Both are means over seeds."
-    return (
-        f"{measured}, selected on these validation tiles. {known} Repeats: the tuned setting with other seeds; SD is "
-        f"the standard deviation between them. {time}"
+    known = (
+        "Default: the setting as composed, trained once. Tuned: the best trial. Repeats: the tuned setting with other "
+        "seeds; SD is the standard deviation between them."
     )
+    if seeds_alone(strata):
+        known = "Mean and standard deviation (SD) are over seeds."
+    elif _seeded(strata):
+        known = (
+            "Default: the setting as composed. Tuned: the setting with the best mean. Both are means over seeds; SD is "
+            "the standard deviation between the seeds of the tuned setting."
+        )
+    return f"{measured}, selected on these validation tiles. {known} {time}"
 
 
 def _seeded(strata: Sequence[Stratum]) -> bool:
@@ -59,19 +72,18 @@ def _seeded(strata: Sequence[Stratum]) -> bool:
     return any(stratum.seeded for stratum in strata)
 
 
-def _result(ranked: Sequence[Stratum], objective: Objective) -> str:
+def _result(ranked: Sequence[Stratum], objective: Objective, how: str) -> str:
     first, *others = ranked
     assert first.best
     name = metric_name(objective.metric)
     value = f"{first.score(first.best):.4f}"
-    over_seeds = "the mean over seeds, the best of them " if first.seeded else ""
-    where = f"{over_seeds}trial {first.best.number} of {len(first.trials)}"
+    where = _spread(first.scores(first.best)) if first.seeded else f"trial {first.best.number} of {len(first.trials)}"
     if not others:
-        return f"{first.label} reached {name} {value} after tuning ({where})."
+        return f"{first.label} reached {name} {value}{how} ({where})."
     assert others[0].best
     order = "highest" if objective.maximize else "lowest"
     return (
-        f"{first.label} has the {order} {name} after tuning, {value} ({where}); "
+        f"{first.label} has the {order} {name}{how}, {value} ({where}); "
         f"{others[0].label} follows with {others[0].score(others[0].best):.4f}."
     )
 
@@ -100,8 +112,11 @@ def _repeats(ranked: Sequence[Stratum]) -> str:
 def repeats_text(stratum: Stratum) -> str:
     """``U-Net 0.8650 (SD 0.0040, 5 runs)``; one run has no standard deviation."""
     values = stratum.repeated
-    spread = f"SD {stdev(values):.4f}, {len(values)} runs" if len(values) > 1 else "1 run"
-    return f"{stratum.label} {mean(values):.4f} ({spread})"
+    return f"{stratum.label} {mean(values):.4f} ({_spread(values)})"
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"SD {stdev(values):.4f}, {len(values)} runs" if len(values) > 1 else "1 run"
 
 
 def _caveat(ranked: Sequence[Stratum]) -> str:

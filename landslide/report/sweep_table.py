@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -14,14 +12,15 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from landslide.report import table
 from landslide.report.labels import ARCHITECTURES, SEED
 from landslide.report.runs import Objective
 from landslide.report.summary import metric_name
-from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial
+from landslide.report.sweep_trials import FAILED, PRUNED, RUNNING, Parameter, Stratum, Trial, seeds_alone
 from landslide.report.table import MISSING, clock, escape_markdown
 
 SETTING = "Tuned setting"
-_WIDE = ("Run", SETTING, "Repeats", "Difference", "SD", "Running", "Failed")
+_WIDE = ("Run", SETTING, "Repeats", "Seeds", "Difference", "SD", "Running", "Failed")
 """Columns that a narrow terminal goes without, in this order."""
 
 _AGAINST = {
@@ -41,7 +40,7 @@ class Cell:
     best: bool = False
     """Whether it is the best of its column."""
     run_id: str = ""
-    """Of the MLflow run that it names."""
+    """Of the MLflow run that it names, or that its number is of."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def strata_table(strata: Sequence[Stratum], parameters: Sequence[Parameter]) -> 
     else:
         columns += _gains(strata)
     columns += [*_counts(strata), _numbers("Time (min:s)", [clock(stratum.seconds) for stratum in strata])]
-    if not any(stratum.front for stratum in strata):
+    if not any(stratum.front for stratum in strata) and not seeds_alone(strata):
         settings = [setting_text(stratum.best.params, parameters) if stratum.best else MISSING for stratum in strata]
         columns.append(_texts(SETTING, settings))
     return columns
@@ -81,14 +80,17 @@ def trials_table(
         for trial in trials
     ]
     trials = [trial for _, trial, _ in rows]
-    best = [kind == "search" and trial is stratum.best and not stratum.front for stratum, trial, kind in rows]
+    chosen = not seeds_alone(strata)
+    best = [
+        kind == "search" and trial is stratum.best and not stratum.front and chosen for stratum, trial, kind in rows
+    ]
     values = [_number(trial.values[0]) if trial.values else MISSING for trial in trials]
     return [
         _names(strata, [stratum.label for stratum, _, _ in rows]),
         _numbers("Trial", [str(trial.number) for trial in trials]),
         _texts("Kind", [kind for _, _, kind in rows]),
         _texts("State", [trial.state for trial in trials]),
-        Column(metric_name(objective.metric), tuple(map(Cell, values, best))),
+        _linked(Column(metric_name(objective.metric), tuple(map(Cell, values, best))), trials),
         *_against(trials, against),
         *_setting(trials, parameters),
         _numbers("Best epoch", [MISSING if trial.epoch is None else str(trial.epoch) for trial in trials]),
@@ -112,7 +114,7 @@ def front_table(
     return [
         _names(strata, [label for label, _ in rows]),
         _numbers("Trial", [str(trial.number) for trial in trials]),
-        _numbers(metric_name(objective.metric), [_number(trial.values[0]) for trial in trials]),
+        _linked(_numbers(metric_name(objective.metric), [_number(trial.values[0]) for trial in trials]), trials),
         *_against(trials, against),
         *_setting(trials, parameters),
         Column("Run", tuple(Cell(trial.run_id, run_id=trial.run_id) for trial in trials), numeric=False),
@@ -150,12 +152,10 @@ def value_text(value: Any) -> str:
 
 def to_csv(strata: Sequence[Stratum], parameters: Sequence[Parameter], against: Sequence[str]) -> str:
     """Every number in full, an empty field where it is missing; a last column for each parameter."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
     keys = [axis.key for axis in parameters]
     seed = [] if "seed" in keys else ["seed"]  # which the repeats vary
     columns = ["stratum", "kind", "number", "state", "value", *against, "epoch", "seconds", "reason", "origin"]
-    writer.writerow([*columns, "run_id", *keys, *seed])
+    lines: list[list[object]] = [[*columns, "run_id", *keys, *seed]]
     for stratum in strata:
         for kind, trials in (("search", stratum.trials), ("repeat", stratum.repeats)):
             for trial in trials:
@@ -163,8 +163,8 @@ def to_csv(strata: Sequence[Stratum], parameters: Sequence[Parameter], against: 
                 facts = [trial.epoch, trial.seconds, trial.reason, trial.origin, trial.run_id]
                 setting = _whole_setting(stratum, trial, kind)
                 texts = [_csv_text(setting[key]) if key in setting else "" for key in [*keys, *seed]]
-                writer.writerow([stratum.name, kind, trial.number, trial.state, *values, *facts, *texts])
-    return buffer.getvalue()
+                lines.append([stratum.name, kind, trial.number, trial.state, *values, *facts, *texts])
+    return table.to_csv(lines)
 
 
 def to_markdown(columns: Columns) -> str:
@@ -208,24 +208,35 @@ def _counts(strata: Sequence[Stratum]) -> list[Column]:
 
 
 def _gains(strata: Sequence[Stratum]) -> list[Column]:
+    over_seeds = [stratum.scores(stratum.best) if stratum.best and stratum.seeded else [] for stratum in strata]
+    if seeds_alone(strata):
+        return _over_seeds("Seeds", over_seeds, strata)
     columns = []
     for origin, heading in (("default", "Default"), ("paper", "Table I")):
         known = [stratum.known(origin) for stratum in strata]
         if origin == "default" or any(known):
             scores = zip(strata, known, strict=True)
-            columns.append(
-                _numbers(heading, [_number(one.score(trial)) if trial else MISSING for one, trial in scores])
-            )
-    tuned = [stratum.score(stratum.best) if stratum.best else None for stratum in strata]
-    columns += [_ranked("Tuned", tuned, strata), _numbers("Difference", [gain_text(stratum) for stratum in strata])]
+            texts = [_number(one.score(trial)) if trial else MISSING for one, trial in scores]
+            columns.append(_linked(_numbers(heading, texts), _alone(strata, known)))
+    best = [stratum.best for stratum in strata]
+    tuned = [one.score(trial) if trial else None for one, trial in zip(strata, best, strict=True)]
+    columns.append(_linked(_ranked("Tuned", tuned, strata), _alone(strata, best)))
+    columns.append(_numbers("Difference", [gain_text(stratum) for stratum in strata]))
     repeated = [stratum.repeated for stratum in strata]
     if any(repeated):
-        columns += [
-            _numbers("Repeats", [str(len(values)) for values in repeated]),
-            _ranked("Mean", [mean(values) if values else None for values in repeated], strata),
-            _numbers("SD", [_number(stdev(values)) if len(values) > 1 else MISSING for values in repeated]),
-        ]
+        columns += _over_seeds("Repeats", repeated, strata)
+    elif any(over_seeds):
+        seeds, _, spread = _over_seeds("Seeds", over_seeds, strata)
+        columns += [seeds, spread]
     return columns
+
+
+def _over_seeds(heading: str, values: Sequence[Sequence[float]], strata: Sequence[Stratum]) -> list[Column]:
+    return [
+        _numbers(heading, [str(len(each)) for each in values]),
+        _ranked("Mean", [mean(each) if each else None for each in values], strata),
+        _numbers("SD", [_number(stdev(each)) if len(each) > 1 else MISSING for each in values]),
+    ]
 
 
 def gain_text(stratum: Stratum) -> str:
@@ -239,7 +250,7 @@ def _against(trials: Sequence[Trial], against: Sequence[str]) -> list[Column]:
         return f"{against_number(metric, values[0]):.4g}" if values else MISSING
 
     return [
-        _numbers(against_name(metric), [text(metric, trial.values[at : at + 1]) for trial in trials])
+        _linked(_numbers(against_name(metric), [text(metric, trial.values[at : at + 1]) for trial in trials]), trials)
         for at, metric in enumerate(against, start=1)
     ]
 
@@ -268,6 +279,18 @@ def _ranked(heading: str, values: Sequence[float | None], strata: Sequence[Strat
     best = {_number(choose(known))} if len(known) > 1 else set()
     texts = [MISSING if value is None else _number(value) for value in values]
     return Column(heading, tuple(Cell(text, best=text in best) for text in texts))
+
+
+def _alone(strata: Sequence[Stratum], trials: Sequence[Trial | None]) -> list[Trial | None]:
+    """Without those of which a mean over seeds stands in the table, which is of no one run."""
+    return [None if stratum.seeded else trial for stratum, trial in zip(strata, trials, strict=True)]
+
+
+def _linked(column: Column, trials: Sequence[Trial | None]) -> Column:
+    """With the run of each number's trial."""
+    pairs = zip(column.cells, trials, strict=True)
+    runs = [(cell, trial.run_id if trial and cell.text != MISSING else "") for cell, trial in pairs]
+    return replace(column, cells=tuple(replace(cell, run_id=run_id) for cell, run_id in runs))
 
 
 def _names(strata: Sequence[Stratum], labels: Sequence[str]) -> Column:

@@ -145,8 +145,12 @@ class Stratum:
 
     def score(self, trial: Trial) -> float:
         """The objective of a finished trial; where a grid has seeds, the mean of its setting over them."""
+        return fmean(self.scores(trial))
+
+    def scores(self, trial: Trial) -> list[float]:
+        """The objective of a finished trial; where a grid has seeds, of each finished one of its setting."""
         seeds = [each for each in self.finished if each.setting == trial.setting] if self.seeded else [trial]
-        return fmean(each.values[0] for each in seeds)
+        return [each.values[0] for each in seeds]
 
     @property
     def seeded(self) -> bool:
@@ -202,6 +206,11 @@ def read_parameters(studies: Iterable[Study]) -> tuple[Parameter, ...]:
                     known.append(distribution)
     labels = short_names(list(distributions))
     return tuple(_parameter(key, labels[key], found) for key, found in distributions.items())
+
+
+def seeds_alone(strata: Iterable[Stratum]) -> bool:
+    """Whether trials differ in nothing but their seed, so that nothing was tuned."""
+    return {key for stratum in strata for trial in stratum.trials for key in trial.params} == {SEED}
 
 
 def objective_of(study: Study) -> Objective:

@@ -343,8 +343,8 @@ def strata_csv(strata: Sequence[Stratum]) -> str:
     return to_csv(lines)
 
 
-def to_csv(lines: Iterable[Sequence[str]]) -> str:
-    """Lines of a CSV file."""
+def to_csv(lines: Iterable[Sequence[object]]) -> str:
+    """Lines of a CSV file; None is an empty field."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(lines)
     return buffer.getvalue()

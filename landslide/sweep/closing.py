@@ -10,7 +10,6 @@ from landslide.config import without_credentials
 from landslide.errors import TrackingError
 from landslide.report import Comparison, compare
 from landslide.report.comparison import with_searches
-from landslide.report.labels import SEED
 from landslide.report.runs import Objective
 from landslide.report.selection import best_alone
 from landslide.report.strata import Row
@@ -125,7 +124,7 @@ def _report(state: Sweep) -> None:
 def _show(state: Sweep, comparison: Comparison, search: SweepReport | None) -> str:
     """Print both; returns their words for the sweep's MLflow run. Where seeds alone vary, nothing was tuned."""
     note = comparison.markdown()
-    if search is not None and any(parameter.key != SEED for parameter in search.parameters):
+    if search is not None and not search.seeds_alone:
         note = f"{search.markdown()}\n{note}"
         state.console.print()
         search.terminal(state.console)

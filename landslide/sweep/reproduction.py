@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.config import check, register
+from landslide.config import check, composing, register
 from landslide.errors import ConfigError, nearest
 from landslide.report.labels import short_names
 from landslide.report.reproduction_settings import Change
@@ -85,7 +85,7 @@ def read_plan(
     for word in typed:
         _require_free(word)
     fixed = [f"experiment={paper}", *typed]
-    with initialize_config_dir(str(conf), job_name="train", version_base="1.3"):
+    with composing(typed), initialize_config_dir(str(conf), job_name="train", version_base="1.3"):
         published = compose("config", [f"experiment={paper}", f"arch={arches[0]}"])
         cfg = compose("config", [*fixed, f"arch={arches[0]}", f"seed={numbers[0]}"])
     check(cfg)

@@ -101,6 +101,20 @@ def test_a_run_without_counts_is_refused_with_the_cure(store: Store, capsys: pyt
     assert f"landslide rerun {run_id[:8]}" in told
 
 
+def test_a_sweep_is_refused_where_none_of_its_runs_has_counts(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given
+    parent = store.log(name="uncounted", tags={"landslide.kind": "multirun"})
+    tags = {"landslide.kind": "run", "mlflow.parentRunId": parent}
+    run_id = store.score(0.8, tags=tags)
+    # Then
+    assert compared(store, parent) == 2
+    assert f"Run '{run_id}' (run) has no counts of its tiles" in capsys.readouterr().err
+    # And: where one has them, that the other has none is a note
+    store.tested(0.9, seed=1, tags=tags)
+    assert compared(store, parent) == 0
+    assert "Without counts of their tiles, so not in the tests" in capsys.readouterr().out
+
+
 def test_a_file_of_counts_that_is_cut_off_is_told_like_one_that_is_missing(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,23 @@ def test_scores_that_are_gone_or_cut_off_are_told_with_the_cure(store: Store, tm
         report_test(store.client, "lr", strata, looks=1, notes=[])
 
 
+def test_what_makes_the_settings_unfair_to_compare_is_said(store: Store, tmp_path: Path) -> None:
+    # Given
+    unet, strata = scored("U-Net", 0.9, 1), {}
+    np.savez(tmp_path / "best.npz", counts=unet.counts[0], tile_id=unet.tile_id)
+    for label, device in (("U-Net", "a CPU, 2 threads"), ("FPN", "NVIDIA H100")):
+        run_id = store.score(0.8, tags={"landslide.device": device})
+        store.client.log_artifact(run_id, str(tmp_path / "best.npz"), "test")
+        strata[label] = [store.client.get_run(run_id)]
+    # When
+    told = report_test(store.client, "lr", strata, looks=1, notes=["of trial 3"]).notes
+    # Then
+    devices = "a CPU, 2 threads (U-Net); NVIDIA H100 (FPN)"
+    assert told[0] == f"The runs differ in device: times and images/s are not ranked. {devices}."
+    assert told[1].endswith("the same seed does not give the same numbers again: FPN.")
+    assert told[2:] == ["of trial 3"]
+
+
 @pytest.mark.parametrize(("looks", "words"), [(1, "There has been one look"), (3, "There have been 3 looks")])
 def test_what_is_shown_says_how_often_the_test_part_was_looked_at(looks: int, words: str) -> None:
     shown = CustodyReport("lr", [scored("U-Net", 0.9, 3)], looks=looks, notes=[])

@@ -67,6 +67,16 @@ def test_times_are_ratios_to_the_fastest_and_those_of_several_devices_are_not_co
     assert ratio_texts({"unet": math.nan}, ["unet"]) == [MISSING]
 
 
+def test_what_makes_our_runs_unfair_to_compare_is_said_first_and_in_red() -> None:
+    found = reproduction(*four()[:3], model("linknet", 0.8, **{"landslide.commit": "abc"}))
+    differ = "The runs differ in commit: the code may have changed between them."
+    assert found.unfair[0].startswith(differ)
+    assert "PSPNet cannot be trained with it" in found.unfair[1]
+    assert f"- {differ}" in found.markdown()
+    page = found.html()
+    assert page.index('<ul class="unfair"') < page.index(differ) < page.index('<p class="result">')
+
+
 def test_table_i_says_what_differs_and_why() -> None:
     found = cells(reproduction(*four()), "Table I ")
     assert all(found[name, theirs] == (theirs, "") for name, theirs in TABLE_I.items())

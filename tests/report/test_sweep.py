@@ -261,33 +261,65 @@ def test_a_default_that_nothing_beats_is_said_to_be_the_best() -> None:
     assert "trained once: U-Net found nothing better." in report([sweeps.search("unet", 0.9, trials=1)]).sentence
 
 
-def test_a_grid_of_seeds_compares_the_means_of_its_settings() -> None:
+def grid(stratum: str, scores: dict[tuple[tuple[str, int], ...], float]) -> Study:
+    """A finished grid, its first point the default setting: the score of each point."""
+    study, origin = sweeps.new_study(stratum), "default"
+    names = [name for name, _ in next(iter(scores))]
+    axes = {name: CategoricalDistribution(sorted({dict(point)[name] for point in scores})) for name in names}
+    for point, score in scores.items():
+        curve, told = {1: score / 2, 2: score}, {"origin": origin}
+        study.add_trial(
+            optuna.create_trial(
+                value=score, params=dict(point), distributions=axes, user_attrs=told, intermediate_values=curve
+            )
+        )
+        origin = "grid"
+    return study
+
+
+def test_a_grid_of_seeds_compares_the_means_of_its_settings(compose_whole: Compose) -> None:
     # Given: the default setting has the best single trial, the other one has the best mean
-    study, scores = sweeps.new_study("unet"), {(8, 0): 0.5, (8, 1): 0.9, (16, 0): 0.8, (16, 1): 0.8}
-    axes = {"data.batch_size": CategoricalDistribution([8, 16]), "seed": CategoricalDistribution([0, 1])}
-    for (size, seed), score in scores.items():
-        origin = "default" if (size, seed) == (8, 0) else "grid"
-        params = {"data.batch_size": size, "seed": seed}
-        told = {"origin": origin}
-        study.add_trial(optuna.create_trial(value=score, params=params, distributions=axes, user_attrs=told))
+    scores = {(8, 0): 0.5, (8, 1): 0.9, (16, 0): 0.7, (16, 1): 0.9}
+    study = grid("unet", {(("data.batch_size", size), ("seed", seed)): f1 for (size, seed), f1 in scores.items()})
     # When
-    swept = report([study])
+    swept = report([study], compose=compose_whole)
     # Then
-    found = {heading: column(swept, heading) for heading in ("Default", "Tuned", "Difference", "Tuned setting")}
     expected = {"Default": "0.7000", "Tuned": "0.8000", "Difference": "+0.1000", "Tuned setting": "batch_size 16"}
-    assert found == {heading: [text] for heading, text in expected.items()}
+    expected |= {"Seeds": "2", "SD": "0.1414"}
+    assert {heading: column(swept, heading) for heading in expected} == {key: [text] for key, text in expected.items()}
+    assert "0.8000 after tuning in the mean over seeds (SD 0.1414, 2 runs)." in swept.sentence
     assert "in means over seeds: U-Net +0.1000, from 0.7000." in swept.sentence
     assert "trained once" not in swept.sentence + swept.caption
+    assert not any(cell.run_id for column in swept.columns for cell in column.cells)
+    # And: neither file nor figure is of a seed
+    assert "mean F1 over 2 seeds 0.8000,\n" in swept.overlays["best_unet"]
+    assert "seed: " not in swept.overlays["best_unet"]
+    assert "best_against_seconds" not in {picture.name for picture in swept.pictures}
 
 
-def test_a_seed_that_did_better_is_no_better_setting() -> None:
-    study, axes = sweeps.new_study("unet"), {"seed": CategoricalDistribution([0, 1])}
-    for seed, score in enumerate((0.5, 0.7)):
-        told = {"origin": "grid" if seed else "default"}
-        study.add_trial(optuna.create_trial(value=score, params={"seed": seed}, distributions=axes, user_attrs=told))
-    swept = report([study])
-    assert "U-Net found nothing better" in swept.sentence
-    assert column(swept, "Difference") == ["+0.0000"]
+def test_seeds_alone_are_no_tuning(compose_whole: Compose) -> None:
+    # Given: U-Net has the better mean, LinkNet the best single seed
+    given = {"unet": (0.7, 0.8, 0.9), "linknet": (0.5, 0.6, 1.0)}
+    studies = [
+        grid(stratum, {(("seed", seed),): score for seed, score in enumerate(scores)})
+        for stratum, scores in given.items()
+    ]
+    # When
+    swept = report(studies, compose=compose_whole)
+    # Then
+    expected = {"Model": ["U-Net", "LinkNet"], "Seeds": ["3", "3"], "Mean": ["0.8000", "0.7000"]}
+    expected |= {"SD": ["0.1000", "0.2646"]}
+    assert {each.heading: column(swept, each.heading) for each in swept.columns[:4]} == expected
+    assert swept.sentence.startswith(
+        "U-Net has the highest F1 in the mean over seeds, 0.8000 (SD 0.1000, 3 runs); LinkNet follows with 0.7000. "
+        "Nothing but the seed varies, so nothing was tuned."
+    )
+    told = swept.markdown() + swept.html() + printed(swept)
+    assert not [word for word in ("Tuned", "tuning", "Default", "trained once") if word in told]
+    # And: no seed is the best one
+    assert not swept.overlays
+    assert not any(cell.best for column in swept.trial_columns for cell in column.cells)
+    assert [picture.name for picture in swept.pictures] == ["intermediate_values"]
 
 
 def test_the_papers_setting_has_a_column_where_it_was_tried() -> None:
@@ -425,11 +457,13 @@ def test_the_page_says_how_was_searched(html: str) -> None:
         assert fact in text
 
 
-def test_every_trial_links_to_its_run_on_the_server_or_where_landslide_ui_shows_it(
+def test_every_trial_and_its_number_link_to_its_run_on_the_server_or_where_landslide_ui_shows_it(
     swept: SweepReport, html: str
 ) -> None:
     served = dataclasses.replace(swept, tracking_uri="https://me:secret@host/mlflow/").html()
-    runs = [row["run_id"] for row in rows(swept)]
+    trials = [run for row in rows(swept) for run in [row["run_id"]] * (2 if row["value"] else 1)]  # its number, its id
+    best = [(stratum.known("default"), stratum.best) for stratum in swept.strata]
+    runs = [trial.run_id for pair in best for trial in pair if trial] + trials
     for page, server in ((served, "https://host/mlflow"), (html, "http://127.0.0.1:5000")):
         links = [str(link.get("href")) for link in Tags(page).named("a")]
         assert links == [f"{server}/#/runs/{run_id}" for run_id in runs]
@@ -454,6 +488,8 @@ def test_several_objectives_have_a_front_and_no_best(tmp_path: Path, compose_who
     assert "pareto_front" in {picture.name for picture in swept.pictures}
     assert not [path for path in swept.write(tmp_path / "report") if path.suffix == ".yaml"]
     assert "On the Pareto front" in swept.html()
+    linked = [cell.run_id for column in swept.front_columns for cell in column.cells if cell.run_id]
+    assert len(linked) == 9  # of each trial on the front F1, seconds and id
 
 
 def recipe(composed: DictConfig) -> object:

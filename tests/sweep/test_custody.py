@@ -368,7 +368,7 @@ def nothing(folder: Path) -> None:
         (["two", "--data-root", "nowhere"], nothing, "data.root=nowhere: no Bijie dataset there"),
         (["two", "--data-root", "other"], other_images, "does not hold the images and masks that it was trained on"),
         (["two", "--uri", "http://127.0.0.1:9"], nothing, "the MLflow server does not answer"),
-        (["two", "-o", "mlruns/mlflow.db"], nothing, "mlflow.db: File exists"),
+        (["two", "-o", "mlruns/mlflow.db"], nothing, "mlflow.db: no folder can be made there"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 from hydra.core.config_loader import ConfigLoader
 
@@ -10,6 +13,8 @@ from tests.conftest import ROOT
 from tests.sweep.spaces import composed, read
 
 STUDIES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
+HEADS = "".join((ROOT / "sweeps" / f"{study}.yaml").read_text() for study in STUDIES).replace("\\\n# ", "")
+COMMANDS = re.findall("^#   python train.py -m (.*)", HEADS, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -26,6 +31,13 @@ def test_every_study_is_a_space_whose_corners_pass_the_checks(study: str, loader
         cfg = composed(loader, *trial)
         check(cfg)
         assert cfg.hydra.runtime.choices.sweeps == study
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_heads_a_study_composes_and_passes_the_checks(command: str, loader: ConfigLoader) -> None:
+    space = read(loader, *shlex.split(command))
+    for stratum in space.strata:
+        check(composed(loader, *space.overrides(stratum, space.corners(stratum)[0])))
 
 
 @pytest.mark.parametrize("study", ["learning_rate", "lr_batch_regularization", "regularization", "smoke"])
