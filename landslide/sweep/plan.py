@@ -214,11 +214,12 @@ def repeats_wanted(space: Space, settings: DictConfig) -> int:
 def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
     """The name that was given, else the study file's, else one made from what varies.
 
-    A name made from the command has a digest of it, so another command is another sweep.
+    A name made from the command has a digest of it, so another command is another sweep. A study in a subfolder of
+    ``sweeps/`` has ``-`` in its name for ``/``, which divides a sweep from its strata.
     """
     given: str | None = settings.name or OmegaConf.select(config, "hydra.runtime.choices.sweeps")
     if given:
-        return given
+        return given.replace("/", "-")
     varied = [parameter.key.rpartition(".")[2] for parameter in space.parameters]
     strata = list(settings.strata) if len(space.strata) > 1 else []
     said = json.dumps([space.describe(), space.fixed, [stratum.overrides for stratum in space.strata], space.seeds])
