@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from landslide.config import WORKER, without_credentials
-from landslide.errors import SweepError
+from landslide.errors import StorageError, SweepError
 from landslide.report.selection import BUDGET
 from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import (
@@ -121,7 +121,12 @@ def open_sweep(
     for note in request.space.notes:
         tell(console, note)
     store = open_store(request.configs[0].tracking.uri)
-    request.base.mkdir(parents=True, exist_ok=True)  # where that can't be, no database is made for it
+    try:
+        request.base.mkdir(parents=True, exist_ok=True)  # where that can't be, no database is made for it
+    except OSError as error:  # of `/proc` that there is no such file
+        raise StorageError(
+            f"{request.base}: {error.strerror}. Choose another place, or make this one usable."
+        ) from error
     url = resolve_url(settings.storage)
     storage = open_storage(url)
     name = choose_generation(storage, request.name, request.space, request.identities, settings, console)

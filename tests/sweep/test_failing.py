@@ -471,3 +471,13 @@ def test_a_database_that_cannot_be_used_is_refused_in_a_sentence(begin: Begin, s
     assert "Traceback" not in sweep.output
     assert "secret" not in sweep.output
     assert not list((sweep.folder / "mlruns" / "sweeps").glob("*"))
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(begin: Begin) -> None:
+    sweep = begin(*SEARCH)
+    # When
+    status = sweep.run("hydra.sweep.dir=/proc/out")
+    # Then
+    assert status == 2, sweep.output
+    assert "/proc/out: No such file or directory. Choose another place" in sweep.output
+    assert "Traceback" not in sweep.output
