@@ -483,8 +483,11 @@ def without_credentials(text: str) -> str:
     Examples:
         >>> without_credentials("tracking.uri=http://me:secret@host/path")
         'tracking.uri=http://host/path'
+        >>> without_credentials("postgresql:///sweeps?password=secret&user=me")
+        'postgresql:///sweeps?user=me'
     """
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    text = re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return re.sub(r"(?<=[?&])\w*passw(or)?d=[^&\s'\"]*&?", "", text)
 
 
 def flat_params(cfg: DictConfig) -> dict[str, str]:
