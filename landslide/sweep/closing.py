@@ -61,8 +61,8 @@ def end_without_store(state: Sweep, error: TrackingError) -> None:
     TrackedRun(Spool(state.folder)).set_status("KILLED" if state.interrupted else "FAILED")
     finished = sum(record.finished for record in state.records)
     state.tell(
-        f"{error}\nThe sweep ends here, with {finished} runs finished. Their results are in {state.folder}; the same "
-        f"command goes on. Once they are sent, compare them: landslide compare {state.parent_id}"
+        f"{error}\nThe sweep ends here, with {finished} runs finished. Their results are in {state.folder}. "
+        f"{state.way_on}. Once they are sent, compare them: landslide compare {state.parent_id}"
     )
 
 

@@ -115,8 +115,6 @@ class Controller:
             except KeyboardInterrupt:
                 self.signal = self.signal or signal.SIGINT
                 self._stop()
-        if self.signal is not None:
-            self.watch.tell("\nInterrupted. The same command goes on; comparing what has finished.")
         if self._lost is not None:
             raise self._lost
 

@@ -93,6 +93,11 @@ class Sweep:
         """Trials of all its studies."""
         return [record for branch in self.branches for record in branch.study.records]
 
+    @property
+    def way_on(self) -> str:
+        """Which command goes on with it, for people; with ``sweep.fresh`` it would begin another."""
+        return f"The same command{' without sweep.fresh' if self.settings.fresh else ''} goes on"
+
     def tell(self, sentence: str) -> None:
         """Say a sentence, whatever characters are in it."""
         tell(self.console, sentence)
@@ -242,5 +247,6 @@ def _announcement(state: Sweep) -> str:
     budget = f"{settings.timeout_s:.0f} s of training a stratum" if settings.timeout_s else ""
     runs = f"{total} runs" if total else ""
     amount = " and ".join(word for word in (runs, budget) if word)
-    before = f"; {done} are finished, the others go on" if 0 < done != total else ""
+    others = "" if all(branch.complete for branch in state.branches) else ", the others go on"
+    before = f"; {done} are finished{others}" if 0 < done != total else ""
     return f"{amount}{how}{before}; in the MLflow page they are under '{state.name}' (landslide ui)"

@@ -54,8 +54,8 @@ def locked(database: Path) -> Iterator[None]:
 @pytest.mark.parametrize(("slots", "sent"), [(1, signal.SIGTERM), (2, signal.SIGINT)], ids=["SIGTERM", "Ctrl-C"])
 def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begin, sent: int, slots: int) -> None:
     sweep = begin(*SEARCH, "epoch_s=0.15", f"sweep.slots={slots}", "sweep.max_attempts=1")
-    for count in (2, 6):
-        process = sweep.start()
+    for count, more in ((2, ("sweep.fresh=true",)), (6, ())):
+        process = sweep.start(*more)
         wait_until(epochs_begun(sweep, count))
         os.kill(process.pid, sent)
         assert wait_for(process) == 128 + sent
@@ -70,6 +70,8 @@ def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begi
     sweep.require_whole(6, slots=slots)
     assert "Traceback" not in sweep.output
     assert sweep.runs()[0].data.tags["landslide.sweep_state"] == "finished"
+    for told in ("The same command without sweep.fresh goes on", "The same command goes on"):
+        assert f"Interrupted. {told}; comparing what has finished." in sweep.output
 
 
 # ------------------------------------------------------------------------------------------------------ failing trials
@@ -229,6 +231,15 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
 
 
+def test_fewer_trials_than_have_finished_leave_nothing_that_could_go_on(begin: Begin) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.name=fewer")
+    assert sweep.run("sweep.n_trials=3") == 0
+    # When
+    assert sweep.run("sweep.n_trials=2") == 0
+    # Then
+    assert "2 runs, searched by tpe; 3 are finished; in the MLflow page" in sweep.output
+
+
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
@@ -268,12 +279,16 @@ def test_more_repeats_go_on(begin: Begin) -> None:
     # When
     assert sweep.run("sweep.repeats=3") == 0, sweep.output
     # Then: the one that there was stays, the others have the next seeds
+    assert "Everything of" not in sweep.output
     (repeats,) = [trials for stratum, trials in sweep.studies().items() if "/repeats-of-" in stratum]
     assert [(trial.params["seed"], trial.state.name) for trial in repeats] == [
         (1, "COMPLETE"),
         (2, "COMPLETE"),
         (3, "COMPLETE"),
     ]
+    # When, then
+    assert sweep.run("sweep.repeats=3") == 0, sweep.output
+    assert "Everything of 'again' is finished" in sweep.output
 
 
 def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:
