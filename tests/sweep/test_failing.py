@@ -74,6 +74,20 @@ def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begi
         assert f"Interrupted. {told}; comparing what has finished." in sweep.output
 
 
+def test_a_trial_that_was_paused_before_its_first_checkpoint_is_named_by_its_number_as_it_goes_on(begin: Begin) -> None:
+    sweep = begin("x=0.1,0.2,0.3", "trainer.max_epochs=1", "epoch_s=1", "sweep.slots=2")
+    process = sweep.start()
+    wait_until(epochs_begun(sweep, 2))
+    os.kill(process.pid, signal.SIGINT)
+    assert wait_for(process) == 130
+    before = len(sweep.output)
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    begun = [line.split("  ")[0] for line in sweep.output[before:].splitlines() if line.endswith("  begins")]
+    assert begun == ["all 0", "all 1", "3/3"]
+
+
 # ------------------------------------------------------------------------------------------------------ failing trials
 def test_a_crash_is_a_failure_with_its_traceback_and_what_the_parameters_did_is_pruned(begin: Begin) -> None:
     sweep = begin("kind=crash,good,nan,memory")
