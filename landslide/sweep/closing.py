@@ -23,6 +23,9 @@ from landslide.tracking.spool import Spool
 from landslide.tracking.store import wait_for
 from landslide.training.result import RUN, write_json
 
+OF_A_SEARCH = ("best_*.yaml", "groups.csv", "sweep.html", "sweep.md", "trials.csv")
+"""Files of ours that an end of the sweep may write and a later one, of other strata, may not."""
+
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
 
@@ -111,6 +114,10 @@ def _report(state: Sweep) -> None:
     pages = {"comparison": comparison.write(place)}
     if search is not None:
         pages["search"] = search.write(place)
+    written = {file for files in pages.values() for file in files}
+    for old in (file for pattern in OF_A_SEARCH for file in place.glob(pattern)):
+        if old not in written:  # it would look as if it were of today
+            old.unlink()
     note = _show(state, comparison, search)
     for what, files in pages.items():
         page = next(file for file in files if file.suffix == ".html")

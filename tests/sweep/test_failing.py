@@ -245,6 +245,20 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
 
 
+def test_a_later_end_leaves_no_best_setting_of_an_earlier_one(begin: Begin) -> None:
+    # Given: of a stratum that is not asked for any more, beside a file that is not ours
+    sweep = begin("x=0.1,0.2", "sweep.name=ends")
+    assert sweep.run() == 0
+    place = sweep.base() / "comparison"
+    for name in ("best_unet.yaml", "mine.yaml"):
+        (place / name).touch()
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    assert [path.name for path in place.glob("*.yaml")] == ["mine.yaml"]
+    assert (place / "sweep.html").is_file()
+
+
 def test_fewer_trials_than_have_finished_leave_nothing_that_could_go_on(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.name=fewer")
     assert sweep.run("sweep.n_trials=3") == 0
