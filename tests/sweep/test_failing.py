@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from landslide.sweep.status import FINISHED, read_sweeps
+from landslide.sweep.status import FINISHED, STOPPED_EARLY, read_sweeps
 from landslide.sweep.study import StratumStudy
 from tests.sweep.conftest import Postgres
 from tests.sweep.harness import EPOCHS, Sweep, epochs_begun, wait_for, wait_until
@@ -191,7 +191,7 @@ def test_a_row_of_failures_stops_its_stratum_alone(begin: Begin) -> None:
     reason = "its last 5 trials failed, the last one: a mistake in epoch 2"
     assert reason in sweep.output
     (told,) = read_sweeps(sweep.url)
-    assert told.state == FINISHED
+    assert told.state == STOPPED_EARLY
     assert [study.stopped for study in told.studies] == [reason, None]
     # When: its cause may be mended by now
     assert sweep.run() == 1
