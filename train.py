@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from landslide.cli.exit_status import refused_by_hydra, tell, tell_refusal
 from landslide.config import register
-from landslide.errors import OutOfMemory, TrainingDiverged
+from landslide.errors import ConfigError, OutOfMemory, TrainingDiverged
 
 register()
 
@@ -32,6 +32,8 @@ def main(cfg: DictConfig) -> Any:
 
         return run(cfg, folder, judge=judge_of(cfg))  # the sweeper decides what a failure means
     try:
+        if study := settings.runtime.choices.get("sweeps"):
+            raise ConfigError(f"sweeps={study}: a study is many runs, and needs -m: python train.py -m sweeps={study}")
         result = run(cfg, folder)
     except (TrainingDiverged, OutOfMemory) as error:
         print(f"train.py: {error} The run is FAILED.{_kept(run_folder(cfg, folder))}", file=sys.stderr)

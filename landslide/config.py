@@ -355,6 +355,15 @@ def _require(key: str, value: Any, *, valid: bool, right: str) -> None:
         raise ConfigError(f"{key}={value}: must be {right}.")
 
 
+def require_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        ConfigError: with those that one takes.
+    """
+    _require("seed", seed, valid=0 <= seed < 2**32, right="0 to 4294967295")
+
+
 def _check_numbers(cfg: DictConfig) -> None:
     least_one = {
         "data.image_size": cfg.data.image_size,
@@ -369,7 +378,7 @@ def _check_numbers(cfg: DictConfig) -> None:
     if cfg.data.gsd_m is not None:
         right = "a number of metres above 0, or null"
         _require("data.gsd_m", cfg.data.gsd_m, valid=_is_number(cfg.data.gsd_m) and cfg.data.gsd_m > 0, right=right)
-    _require("seed", cfg.seed, valid=0 <= cfg.seed < 2**32, right="0 to 4294967295")
+    require_seed(cfg.seed)
     _require("data.split.seed", cfg.data.split.seed, valid=cfg.data.split.seed >= 0, right="0 or more")
     for name in ("train", "val", "test"):
         part = cfg.data.split[name]
@@ -485,8 +494,11 @@ def without_credentials(text: str) -> str:
     Examples:
         >>> without_credentials("tracking.uri=http://me:secret@host/path")
         'tracking.uri=http://host/path'
+        >>> without_credentials("postgresql:///sweeps?password=secret&user=me")
+        'postgresql:///sweeps?user=me'
     """
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    text = re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return re.sub(r"(?<=[?&])\w*passw(or)?d=[^&\s'\"]*&?", "", text)
 
 
 def flat_params(cfg: DictConfig) -> dict[str, str]:

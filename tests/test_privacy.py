@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from landslide.config import flat_params
 from tests.conftest import ROOT, compose_run
 
@@ -23,6 +25,14 @@ def test_mlflow_has_no_telemetry_whichever_part_imports_it() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_password_in_an_address_is_not_logged() -> None:
-    cfg = compose_run("tracking.uri='http://me:secret@127.0.0.1:5000'")
-    assert flat_params(cfg)["tracking.uri"] == "http://127.0.0.1:5000"
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ("http://me:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("postgresql:///runs?user=me&password=secret", "postgresql:///runs?user=me&"),
+        ("postgresql:///runs?sslpassword=secret&user=me", "postgresql:///runs?user=me"),
+    ],
+)
+def test_a_password_in_an_address_is_not_logged(given: str, logged: str) -> None:
+    cfg = compose_run(f"tracking.uri='{given}'")
+    assert flat_params(cfg)["tracking.uri"] == logged

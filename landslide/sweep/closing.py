@@ -22,6 +22,9 @@ from landslide.tracking.spool import Spool
 from landslide.tracking.store import wait_for
 from landslide.training.result import RUN, write_json
 
+OF_A_SEARCH = ("best_*.yaml", "groups.csv", "sweep.html", "sweep.md", "trials.csv")
+"""Files of ours that an end of the sweep may write and a later one, of other strata, may not."""
+
 NOTE_LENGTH = 8000
 """MLflow cuts what is longer."""
 
@@ -60,8 +63,8 @@ def end_without_store(state: Sweep, error: TrackingError) -> None:
     TrackedRun(Spool(state.folder)).set_status("KILLED" if state.interrupted else "FAILED")
     finished = sum(record.finished for record in state.records)
     state.tell(
-        f"{error}\nThe sweep ends here, with {finished} runs finished. Their results are in {state.folder}; the same "
-        f"command goes on. Once they are sent, compare them: landslide compare {state.parent_id}"
+        f"{error}\nThe sweep ends here, with {finished} runs finished. Their results are in {state.folder}. "
+        f"{state.way_on}. Once they are sent, compare them: landslide compare {state.parent_id}"
     )
 
 
@@ -110,6 +113,10 @@ def _report(state: Sweep) -> None:
     pages = {"comparison": comparison.write(place)}
     if search is not None:
         pages["search"] = search.write(place)
+    written = {file for files in pages.values() for file in files}
+    for old in (file for pattern in OF_A_SEARCH for file in place.glob(pattern)):
+        if old not in written:  # it would look as if it were of today
+            old.unlink()
     note = _show(state, comparison, search)
     for what, files in pages.items():
         page = next(file for file in files if file.suffix == ".html")

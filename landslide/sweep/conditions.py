@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from landslide.config import names
 from landslide.errors import ConfigError, nearest
 from landslide.sweep.overrides import Overrides, name_of
-from landslide.sweep.parameter import Condition, Parameter
+from landslide.sweep.parameter import SEED, Condition, Parameter
 from landslide.sweep.space import Stratum
 from landslide.sweep.values import plain, value_in
 
@@ -45,6 +45,11 @@ def conditional(
             if key in asked.typed and key not in asked.varied:
                 continue  # fixed on the command line
             raise ConfigError(f"sweep.conditions: '{key}' is not searched.{nearest(str(key), by_key)}")
+        if condition.key == SEED and SEED in asked.varied and SEED not in by_key:
+            line = asked.varied[SEED].input_line
+            raise ConfigError(
+                f"sweep.conditions: '{key}: {text}': {line} repeats the best setting, and is not searched."
+            )
         known = {*by_key, *strata[0].values, *asked.loader.list_groups(""), *names(base)}
         if condition.key not in known:
             raise ConfigError(f"sweep.conditions: there is no '{condition.key}'.{nearest(condition.key, known)}")

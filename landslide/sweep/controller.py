@@ -115,8 +115,6 @@ class Controller:
             except KeyboardInterrupt:
                 self.signal = self.signal or signal.SIGINT
                 self._stop()
-        if self.signal is not None:
-            self.watch.tell("\nInterrupted. The same command goes on; comparing what has finished.")
         if self._lost is not None:
             raise self._lost
 
@@ -166,7 +164,7 @@ class Controller:
             branch, record, begun = found
             folder = branch.folder / str(record.number)
             if begun and (outlived := slot.adopt(folder)) is not None:
-                self.watch.begin(branch, record)
+                self.watch.begin(branch, record, goes_on=True)
                 self._running[outlived] = Job(branch, record, folder, record.launch["run_id"], slot)
                 return True
             if begun and not self._is_free(folder):
@@ -178,7 +176,7 @@ class Controller:
             overrides = self._prepare(branch, record, folder, found=begun)
             if overrides is None:
                 continue
-            self.watch.begin(branch, record)
+            self.watch.begin(branch, record, goes_on=begun)
             job = Job(branch, record, folder, record.launch["run_id"], slot)
             self._running[slot.submit(overrides, record.number, folder)] = job
             return True

@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from landslide.config import WORKER, without_credentials
-from landslide.errors import SweepError
+from landslide.errors import StorageError, SweepError
 from landslide.report.selection import BUDGET
 from landslide.sweep.generations import choose_generation
 from landslide.sweep.plan import (
@@ -93,6 +93,11 @@ class Sweep:
         """Trials of all its studies."""
         return [record for branch in self.branches for record in branch.study.records]
 
+    @property
+    def way_on(self) -> str:
+        """Which command goes on with it, for people; with ``sweep.fresh`` it would begin another."""
+        return f"The same command{' without sweep.fresh' if self.settings.fresh else ''} goes on"
+
     def tell(self, sentence: str) -> None:
         """Say a sentence, whatever characters are in it."""
         tell(self.console, sentence)
@@ -121,7 +126,12 @@ def open_sweep(
     for note in request.space.notes:
         tell(console, note)
     store = open_store(request.configs[0].tracking.uri)
-    request.base.mkdir(parents=True, exist_ok=True)  # where that can't be, no database is made for it
+    try:
+        request.base.mkdir(parents=True, exist_ok=True)  # where that can't be, no database is made for it
+    except OSError as error:  # of `/proc` that there is no such file
+        raise StorageError(
+            f"{request.base}: {error.strerror}. Choose another place, or make this one usable."
+        ) from error
     url = resolve_url(settings.storage)
     storage = open_storage(url)
     name = choose_generation(storage, request.name, request.space, request.identities, settings, console)
@@ -237,5 +247,6 @@ def _announcement(state: Sweep) -> str:
     budget = f"{settings.timeout_s:.0f} s of training a stratum" if settings.timeout_s else ""
     runs = f"{total} runs" if total else ""
     amount = " and ".join(word for word in (runs, budget) if word)
-    before = f"; {done} are finished, the others go on" if 0 < done != total else ""
+    others = "" if all(branch.complete for branch in state.branches) else ", the others go on"
+    before = f"; {done} are finished{others}" if 0 < done != total else ""
     return f"{amount}{how}{before}; in the MLflow page they are under '{state.name}' (landslide ui)"

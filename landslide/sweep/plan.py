@@ -215,11 +215,12 @@ def sweep_name(settings: DictConfig, space: Space, config: DictConfig) -> str:
     """The name that was given, else the study file's, else one made from what varies.
 
     A name made from the command has a digest of it, so another command is another sweep; but not where it differs only
-    in the order of what is fixed, or in how it is run.
+    in the order of what is fixed, or in how it is run. A study in a subfolder of ``sweeps/`` has ``-`` in its name for
+    ``/``, which divides a sweep from its strata.
     """
     given: str | None = settings.name or OmegaConf.select(config, "hydra.runtime.choices.sweeps")
     if given:
-        return given
+        return given.replace("/", "-")
     varied = [parameter.key.rpartition(".")[2] for parameter in space.parameters]
     strata = list(settings.strata) if len(space.strata) > 1 else []
     fixed = sorted((word for word in space.fixed if not belongs(key_of(word), NOT_IDENTITY)), key=key_of)

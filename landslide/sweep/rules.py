@@ -13,7 +13,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import ValueType
 from omegaconf import DictConfig
 
-from landslide.config import HOLD_OUT, STRATUM, check_sweep
+from landslide.config import HOLD_OUT, STRATUM, check_sweep, require_seed
 from landslide.errors import ConfigError
 from landslide.sweep.conditions import conditional
 from landslide.sweep.names import Compose, compose_fixed, require_everywhere, require_names
@@ -86,6 +86,8 @@ def _dividing(asked: Overrides, settings: DictConfig) -> list[str]:
 def _sampler(settings: DictConfig, parameters: Sequence[Parameter], seed: Parameter | None, asked: Overrides) -> str:
     if seed is not None and not (seed.values and all(type(value) is int for value in seed.values)):
         raise ConfigError(f"{asked.varied[SEED].input_line}: seeds are listed, not searched: seed=0,1,2")
+    for value in seed.values if seed is not None else ():
+        require_seed(value)  # those of repeats are in no config that is checked
     intervals = [parameter for parameter in parameters if not parameter.values]
     if settings.sampler is None:
         return "nsga2" if settings.against else "tpe" if intervals else "grid"

@@ -22,6 +22,9 @@ from landslide.sweep.study import REPEATS, SEARCH, STOPPED, Record, best, record
 FINISHED, UNDER_WAY, INTERRUPTED, UNFINISHED = "finished", "under way", "interrupted", "unfinished"
 """Of a sweep: nothing is left; somebody trains it; nobody does; whether somebody does can't be known here."""
 
+STOPPED_EARLY = "stopped early"
+"""Of one of which nothing is left but what was given up for its failures."""
+
 
 @dataclass(frozen=True)
 class TrialStatus:
@@ -96,11 +99,15 @@ class StudyStatus:
         return self.best or only
 
     @property
+    def spent(self) -> bool:
+        """Its budget allows no further trial."""
+        spent = self.budget_s is not None and self.seconds >= self.budget_s
+        return spent or (self.target is not None and len(self.trials) >= self.target)
+
+    @property
     def over(self) -> bool:
         """Nothing is left to ask for, nor to go on with."""
-        spent = self.budget_s is not None and self.seconds >= self.budget_s
-        asked = self.target is not None and len(self.trials) >= self.target
-        return len(self.told) == len(self.trials) and (asked or spent or self.stopped is not None)
+        return len(self.told) == len(self.trials) and (self.spent or self.stopped is not None)
 
 
 @dataclass(frozen=True)
@@ -179,10 +186,11 @@ def _sweep(storage: BaseStorage, url: str, name: str, studies: Sequence[FrozenSt
     order = {study.user_attrs.get("stratum"): place for place, study in reversed(list(enumerate(studies)))}
     ordered = sorted(studies, key=lambda study: order[study.user_attrs.get("stratum")])
     read = [_study(storage, study, open_state) for study in ordered]
+    over = FINISHED if all(study.spent for study in read) else STOPPED_EARLY
     newest = generation_name(name, newest_generation(storage, name))
     return SweepStatus(
         name=name,
-        state=open_state if controller or not _over(read) else FINISHED,
+        state=open_state if controller or not _over(read) else over,
         controller=controller,
         studies=read,
         objective=facts.get("objective", {}),

@@ -91,7 +91,7 @@ def known_to_jobs(url: str) -> Iterator[None]:
 
 def is_sqlite(url: str) -> bool:
     """Whether one controller at a time may ask; SQLite cannot lock a row."""
-    return url.startswith("sqlite:")
+    return url.startswith("sqlite")  # also with its driver, `sqlite+pysqlite:`
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -125,7 +125,7 @@ def _told_in_a_sentence(url: str) -> Iterator[URL]:
         logging.getLogger(name).setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        yield _with_driver(make_url(url))
+        yield _address(url)
     except (*DATABASE_ERRORS, OSError, ImportError, RuntimeError, Timeout) as error:
         raise SweepError(without_credentials(f"sweep.storage={url}: {reason_of(error)}")) from error
 
@@ -142,7 +142,7 @@ class _Storage(_CachedStorage):
 @cache
 def attach_storage(url: str) -> BaseStorage:
     """A process opens a database once; finished trials are read once, and shared by all that run in it."""
-    parsed = _with_driver(make_url(url))
+    parsed = _address(url)
     if is_sqlite(url):
         engine: dict[str, Any] = {"connect_args": {"timeout": LOCK_S}}
     else:
@@ -160,9 +160,21 @@ def _write_ahead(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _with_driver(url: URL) -> URL:
-    """``postgresql://`` means another driver in each SQLAlchemy; here it is psycopg 3."""
-    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+def _address(url: str) -> URL:
+    """Of a database; ``postgresql://`` means another driver in each SQLAlchemy, and here it is psycopg 3.
+
+    Raises:
+        ArgumentError: for none, for one of another kind, and for one in memory, which no other process can open.
+    """
+    try:
+        parsed = make_url(url)
+    except ValueError as error:  # of a port
+        raise ArgumentError(url) from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database and not parsed.database.startswith((":", "file:")):
+        return parsed.set(drivername="sqlite")
+    if parsed.get_backend_name() not in ("postgres", "postgresql"):
+        raise ArgumentError(url)
+    return parsed.set(drivername="postgresql+psycopg") if "+" not in parsed.drivername else parsed
 
 
 @contextmanager
@@ -216,7 +228,8 @@ def reason_of(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error.__cause__ or error
     told = str(cause).strip() or type(error).__name__
     if isinstance(error, ArgumentError | NoSuchModuleError):
-        return "is no address of a database. Right are sqlite:////path/to/sweeps.db and postgresql://user@host/name"
+        right = "sqlite:////path/to/sweeps.db and postgresql://user@host/name"
+        return f"is no address of a database that sweeps can use. Right are {right}"
     if isinstance(error, ImportError):
         return f"needs a driver ({told}): pip install 'landslide[postgres]'"
     if "locked" in told or isinstance(error, Timeout):
@@ -339,7 +352,7 @@ class AdvisoryLocks:
 
     def __init__(self, url: str, sweep: str, *, leads: bool) -> None:
         arguments = {**SERVER, "application_name": _this_process()}
-        self._engine = create_engine(_with_driver(make_url(url)), poolclass=NullPool, connect_args=arguments)
+        self._engine = create_engine(_address(url), poolclass=NullPool, connect_args=arguments)
         self._sweep = sweep
         self._held: set[tuple[int, int]] = set()
         self._guard = threading.RLock()

@@ -15,7 +15,7 @@ from landslide.errors import StorageError, SweepError, TrackingError
 from landslide.sweep.closing import end_parent, end_without_store, finish
 from landslide.sweep.controller import Controller
 from landslide.sweep.opening import Sweep, open_sweep, renew_facts
-from landslide.sweep.plan import repeats_branch, repeats_wanted
+from landslide.sweep.plan import Branch, repeats_branch, repeats_wanted
 from landslide.sweep.slots import Task, make_slots
 from landslide.sweep.storage import known_to_jobs, resolve_url
 from landslide.sweep.watch import Watch
@@ -65,7 +65,7 @@ def sweep(
 
 
 def _train_and_finish(state: Sweep, task: Task) -> None:
-    if all(branch.complete for branch in state.branches):
+    if all(branch.complete for branch in state.branches) and all(branch.complete for branch in _repeats(state)):
         counts = ", ".join(f"{branch.title} {len(branch.study.records)}" for branch in state.branches)
         state.tell(f"Everything of '{state.name}' is finished: {counts}. To train it anew: sweep.fresh=true")
     gc.collect()
@@ -95,23 +95,31 @@ def _train(state: Sweep, task: Task) -> None:
     try:
         with watch.shown():
             controller.train(state.branches)
-            if state.leads and controller.signal is None:
+            if controller.signal is None:
                 _repeat(state, watch, controller)
     finally:
         state.interrupted = controller.signal
+        if state.interrupted:
+            state.tell(f"\nInterrupted. {state.way_on}; comparing what has finished.")
         for slot in slots:
             slot.close()
 
 
-def _repeat(state: Sweep, watch: Watch, controller: Controller) -> None:
-    """The best setting of each stratum anew, with the same seeds for all."""
-    if not repeats_wanted(state.space, state.settings):
-        return
+def _repeats(state: Sweep) -> list[Branch]:
+    """Of the best setting of each stratum, as it is now, with the same seeds for all; none of a worker."""
+    if not state.leads or not repeats_wanted(state.space, state.settings):
+        return []
     found = [
         repeats_branch(state.storage, branch, cfg, state.settings.repeats, state.facts, state.patiently)
         for branch, cfg in zip(list(state.branches), state.request.configs, strict=True)
     ]
-    repeats = [branch for branch in found if branch is not None]
+    return [branch for branch in found if branch is not None]
+
+
+def _repeat(state: Sweep, watch: Watch, controller: Controller) -> None:
+    repeats = _repeats(state)
+    if not repeats:
+        return
     renew_facts(state, repeats)
     state.branches += repeats
     watch.add_repeats(repeats)

@@ -53,9 +53,9 @@ class Watch:
         """Say a sentence, whatever characters are in it."""
         tell(self.console, sentence)
 
-    def begin(self, branch: Branch, record: Record) -> None:
-        """A trial begins, or goes on."""
-        heading = f"{self._place(record, branch)}  {branch.run_name(record)}"
+    def begin(self, branch: Branch, record: Record, *, goes_on: bool = False) -> None:
+        """A trial begins, or goes on, so that it need not be the latest."""
+        heading = f"{self._place(record, branch, goes_on=goes_on)}  {branch.run_name(record)}"
         if self._slots == 1:
             self.console.rule(escape(heading), align="left", characters="-")
         elif self._live is None:
@@ -112,9 +112,8 @@ class Watch:
         words = [*([f"best {found.value:.4f}"] if found else []), *([left] if left else [])]
         return "".join(f"  {word}" for word in words)
 
-    def _place(self, record: Record, branch: Branch) -> str:
+    def _place(self, record: Record, branch: Branch, *, goes_on: bool) -> str:
         total = self._total()
-        goes_on = record.launch["attempts"] > 1 or record.launch["mark"] is not None  # so it is not the latest
         if total is None or goes_on:
             return f"{branch.title} {record.number}"
         return f"{sum(len(one.study.records) for one in self.branches)}/{total}"

@@ -43,3 +43,10 @@ def test_a_command_that_shuts_a_name_of_the_study_out_is_told_so(loader: ConfigL
 def test_a_condition_that_cannot_be_kept_is_refused(conditions: str, words: str, loader: ConfigLoader) -> None:
     searched = ["optimizer=adam,sgd", "optimizer.momentum=0.8,0.9", "optimizer.lr=0.1,0.2", "arch=unet,fpn"]
     assert words in refusal(loader, *searched, f"+sweep.conditions={conditions}")
+
+
+def test_repeats_of_a_search_are_no_condition_and_the_seeds_of_a_grid_are_one(loader: ConfigLoader) -> None:
+    words = ["seed=0,1", "data.batch_size=8,16", "+sweep.conditions={data.batch_size: 'seed=0'}"]
+    said = refusal(loader, *words, "sweep.sampler=random")
+    assert said.endswith("'data.batch_size: seed=0': seed=0,1 repeats the best setting, and is not searched.")
+    assert len(read(loader, *words).parameters) == 2

@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from landslide.sweep.status import FINISHED, read_sweeps
+from landslide.sweep.status import FINISHED, STOPPED_EARLY, read_sweeps
 from landslide.sweep.study import StratumStudy
 from tests.sweep.conftest import Postgres
 from tests.sweep.harness import EPOCHS, Sweep, epochs_begun, wait_for, wait_until
@@ -54,8 +54,8 @@ def locked(database: Path) -> Iterator[None]:
 @pytest.mark.parametrize(("slots", "sent"), [(1, signal.SIGTERM), (2, signal.SIGINT)], ids=["SIGTERM", "Ctrl-C"])
 def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begin, sent: int, slots: int) -> None:
     sweep = begin(*SEARCH, "epoch_s=0.15", f"sweep.slots={slots}", "sweep.max_attempts=1")
-    for count in (2, 6):
-        process = sweep.start()
+    for count, more in ((2, ("sweep.fresh=true",)), (6, ())):
+        process = sweep.start(*more)
         wait_until(epochs_begun(sweep, count))
         os.kill(process.pid, sent)
         assert wait_for(process) == 128 + sent
@@ -70,6 +70,22 @@ def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begi
     sweep.require_whole(6, slots=slots)
     assert "Traceback" not in sweep.output
     assert sweep.runs()[0].data.tags["landslide.sweep_state"] == "finished"
+    for told in ("The same command without sweep.fresh goes on", "The same command goes on"):
+        assert f"Interrupted. {told}; comparing what has finished." in sweep.output
+
+
+def test_a_trial_that_was_paused_before_its_first_checkpoint_is_named_by_its_number_as_it_goes_on(begin: Begin) -> None:
+    sweep = begin("x=0.1,0.2,0.3", "trainer.max_epochs=1", "epoch_s=1", "sweep.slots=2")
+    process = sweep.start()
+    wait_until(epochs_begun(sweep, 2))
+    os.kill(process.pid, signal.SIGINT)
+    assert wait_for(process) == 130
+    before = len(sweep.output)
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    begun = [line.split("  ")[0] for line in sweep.output[before:].splitlines() if line.endswith("  begins")]
+    assert begun == ["all 0", "all 1", "3/3"]
 
 
 # ------------------------------------------------------------------------------------------------------ failing trials
@@ -175,7 +191,7 @@ def test_a_row_of_failures_stops_its_stratum_alone(begin: Begin) -> None:
     reason = "its last 5 trials failed, the last one: a mistake in epoch 2"
     assert reason in sweep.output
     (told,) = read_sweeps(sweep.url)
-    assert told.state == FINISHED
+    assert told.state == STOPPED_EARLY
     assert [study.stopped for study in told.studies] == [reason, None]
     # When: its cause may be mended by now
     assert sweep.run() == 1
@@ -227,6 +243,29 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
     # Then
     assert sweep.epochs() == computed
     assert "Everything of 'more' is finished: all 5. To train it anew: sweep.fresh=true" in sweep.output
+
+
+def test_a_later_end_leaves_no_best_setting_of_an_earlier_one(begin: Begin) -> None:
+    # Given: of a stratum that is not asked for any more, beside a file that is not ours
+    sweep = begin("x=0.1,0.2", "sweep.name=ends")
+    assert sweep.run() == 0
+    place = sweep.base() / "comparison"
+    for name in ("best_unet.yaml", "mine.yaml"):
+        (place / name).touch()
+    # When
+    assert sweep.run() == 0, sweep.output
+    # Then
+    assert [path.name for path in place.glob("*.yaml")] == ["mine.yaml"]
+    assert (place / "sweep.html").is_file()
+
+
+def test_fewer_trials_than_have_finished_leave_nothing_that_could_go_on(begin: Begin) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.name=fewer")
+    assert sweep.run("sweep.n_trials=3") == 0
+    # When
+    assert sweep.run("sweep.n_trials=2") == 0
+    # Then
+    assert "2 runs, searched by tpe; 3 are finished; in the MLflow page" in sweep.output
 
 
 @pytest.mark.parametrize(
@@ -288,12 +327,16 @@ def test_more_repeats_go_on(begin: Begin) -> None:
     # When
     assert sweep.run("sweep.repeats=3") == 0, sweep.output
     # Then: the one that there was stays, the others have the next seeds
+    assert "Everything of" not in sweep.output
     (repeats,) = [trials for stratum, trials in sweep.studies().items() if "/repeats-of-" in stratum]
     assert [(trial.params["seed"], trial.state.name) for trial in repeats] == [
         (1, "COMPLETE"),
         (2, "COMPLETE"),
         (3, "COMPLETE"),
     ]
+    # When, then
+    assert sweep.run("sweep.repeats=3") == 0, sweep.output
+    assert "Everything of 'again' is finished" in sweep.output
 
 
 def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:
@@ -512,3 +555,13 @@ def test_a_database_that_cannot_be_used_is_refused_in_a_sentence(begin: Begin, s
     assert "Traceback" not in sweep.output
     assert "secret" not in sweep.output
     assert not list((sweep.folder / "mlruns" / "sweeps").glob("*"))
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(begin: Begin) -> None:
+    sweep = begin(*SEARCH)
+    # When
+    status = sweep.run("hydra.sweep.dir=/proc/out")
+    # Then
+    assert status == 2, sweep.output
+    assert "/proc/out: No such file or directory. Choose another place" in sweep.output
+    assert "Traceback" not in sweep.output

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hydra.core.config_loader import ConfigLoader
+from omegaconf import open_dict
 from optuna.distributions import FloatDistribution
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState, create_trial
@@ -85,3 +86,12 @@ def test_a_parameter_that_only_a_later_trial_has_is_looked_at_too(loader: Config
     # When / Then
     with pytest.raises(SweepError, match=r"its trials drew optimizer\.momentum from FloatDistribution\(high=0\.99"):
         require_same_distributions(branch)
+
+
+def test_a_study_in_a_subfolder_gives_its_sweep_a_name_without_a_slash(loader: ConfigLoader) -> None:
+    # Given: what Hydra says of `-m sweeps=mine/lr`
+    cfg = composed(loader, LR)
+    with open_dict(cfg):
+        cfg.hydra.runtime.choices.sweeps = "mine/lr"
+    # When / Then
+    assert sweep_name(cfg.sweep, read(loader, LR), cfg) == "mine-lr"

@@ -51,6 +51,7 @@ def test_settings_of_the_sweep_are_no_overrides_of_a_trial(loader: ConfigLoader)
         ),
         ([LR, "sweep.sampler=grid"], "an interval has no list of values"),
         (["seed=interval(0,9)", LR], "seeds are listed, not searched: seed=0,1,2"),
+        (["seed=0,-1", LR], "seed=-1: must be 0 to 4294967295"),
         (["sweep.sampler=tpee", LR], "sweep.sampler=tpee: must be one of grid, random, "),
     ],
 )

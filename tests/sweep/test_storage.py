@@ -32,3 +32,25 @@ def test_a_database_that_another_program_writes_to_can_be_read_and_is_refused_to
     other.close()
     # Then
     assert open_storage(url).get_all_studies() == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:sweeps?mode=memory&uri=true",
+        "postgresql://me@host:abc/sweeps",
+        "mysql://me@host/sweeps",
+    ],
+)
+def test_what_no_sweep_can_keep_its_trials_in_is_refused_with_right_ones(url: str) -> None:
+    for open_it in (open_storage, open_existing):
+        with pytest.raises(SweepError, match=r"is no address of a database that sweeps can use"):
+            open_it(url)
+
+
+def test_sqlite_may_be_named_with_its_driver(tmp_path: Path) -> None:
+    url = f"sqlite+pysqlite:///{tmp_path}/sweeps.db"
+    assert storage.is_sqlite(url)
+    assert open_storage(url).get_all_studies() == []

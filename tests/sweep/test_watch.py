@@ -65,9 +65,7 @@ def branch(name: str, target: int | None = 4) -> Branch:
 
 
 def ask(branch: Branch) -> Record:
-    record = branch.study.ask()
-    branch.study.launched(record, {"attempts": 1, "mark": None})
-    return record
+    return branch.study.ask()
 
 
 def tell(branch: Branch, record: Record, value: float | None = None, **outcome: Any) -> Record:
@@ -245,8 +243,7 @@ def test_a_file_gets_a_line_for_each_begin_and_end_and_no_table() -> None:
     ]
 
 
-@pytest.mark.parametrize(("attempts", "mark"), [(2, None), (1, 123)], ids=["killed before its checkpoint", "after it"])
-def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress(attempts: int, mark: int | None) -> None:
+def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress() -> None:
     unet, console = branch("unet", 2), terminal(60)
     seen = Watch(console, [unet], slots=1)
     with seen.shown():
@@ -254,8 +251,7 @@ def test_in_a_single_slot_each_trial_has_a_heading_above_its_own_progress(attemp
         seen.begin(unet, record)
         seen.end(unet, tell(unet, record, 0.5))
         again = ask(unet)
-        unet.study.launched(again, {"attempts": attempts, "mark": mark})
-        seen.begin(unet, again)
+        seen.begin(unet, again, goes_on=True)
     first, end, second, _ = screen(console)
     assert re.fullmatch(r"1/2  unet x=0\.0 -+", first)
     assert len(first) == 60

@@ -52,6 +52,9 @@ MULTIRUN = [
 
 TWO = "train.py -m data.batch_size=4,2"
 SWEEP = [
+    row(
+        "train.py sweeps=smoke sweep.n_trials=7", "sweeps=smoke: a study is many runs, and needs -m: python train.py -m"
+    ),
     row("train.py sweep.slots=0", "sweep.slots=0: must be 1 or more"),
     row(f"{TWO} sweep.slots=0", "sweep.slots=0: must be 1 or more"),
     row(f"{TWO} sweep.n_trials=0", "sweep.n_trials=0: must be 1 or more"),
