@@ -230,6 +230,29 @@ def test_more_trials_go_on_and_a_finished_sweep_trains_nothing(begin: Begin) -> 
 
 
 @pytest.mark.parametrize(
+    ("begun", "then", "added"),
+    [
+        (("x=1,2", "y=3,4", "sweep.n_trials=2"), ("y=3,4", "x=1,2"), [(2, 3), (2, 4)]),
+        (("x=1,2",), ("x=1,2", "y=3,4", "sweep.on_change=continue"), [(1, 3), (1, 4), (2, 3), (2, 4)]),
+    ],
+    ids=["names in another order", "one name more"],
+)
+def test_a_grid_goes_on_with_the_points_that_no_trial_has(
+    begin: Begin, begun: tuple[str, ...], then: tuple[str, ...], added: list[tuple[int, int]]
+) -> None:
+    sweep = begin("sweep.name=points", "epoch_s=0")
+    assert sweep.run(*begun) == 0, sweep.output
+    # When
+    assert sweep.run(*then) == 0, sweep.output
+    # Then
+    trials = sweep.studies()["all"]
+    assert [(trial.params["x"], trial.params["y"]) for trial in trials[2:]] == added
+    assert f"{len(trials)} runs; 2 are finished" in sweep.output
+    parent, _ = sweep.runs()
+    assert parent.data.tags["landslide.budget.all"] == f"{len(trials)} settings"
+
+
+@pytest.mark.parametrize(
     ("typed", "told"),
     [
         (("kind=good,also", "sweep.strata=[kind]", "x=0.3,0.5"), "Against the default setting, trained once: kind-"),
