@@ -299,6 +299,19 @@ def test_more_repeats_go_on(begin: Begin) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("begun", "then", "trained"),
+    [("sweep.repeats=2", "seed=0,1,2", [1, 2, 0]), ("seed=0,1", "seed=0,2,1", [0, 1, 2])],
+)
+def test_repeats_go_on_with_the_seeds_that_none_has(begin: Begin, begun: str, then: str, trained: list[int]) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=1", "sweep.name=again", "epoch_s=0")
+    assert sweep.run(begun) == 0, sweep.output
+    # When
+    assert sweep.run(then) == 0, sweep.output
+    # Then
+    assert [trial.params["seed"] for trial in sweep.studies()["all/repeats-of-0"]] == trained
+
+
 def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.repeats=2", "sweep.name=told")
     # When
