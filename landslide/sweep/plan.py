@@ -26,7 +26,17 @@ from landslide.sweep.parameter import SEED
 from landslide.sweep.rules import read_space
 from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum
-from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points, setting_of
+from landslide.sweep.study import (
+    REPEATS,
+    SEARCH,
+    Patiently,
+    Point,
+    Record,
+    StratumStudy,
+    qmc_points,
+    setting_of,
+    to_repeat,
+)
 from landslide.sweep.trial import make_pruner
 from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
@@ -415,8 +425,11 @@ def repeats_branch(
     Seeds that were listed are taken as they are, the search's own among them. Where there is one setting alone, it is
     the best one also where its training failed: with other seeds it may not.
     """
-    found = search.study.best or (None if search.space.parameters else search.study.records[0])
-    seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
+    only = None if search.space.parameters else search.study.records[0]
+    found = to_repeat(search.study.records, cfg.objective.direction) or only
+    axis = [value for parameter in search.space.parameters if parameter.key == SEED for value in parameter.values]
+    last = max([int(cfg.seed), *axis])
+    seeds = list(search.space.seeds) or [last + 1 + index for index in range(repeats)]
     if found is None:
         return None
     known = IntDistribution(0, 2**32 - 1)  # of all seeds, so that more of them may be asked for later

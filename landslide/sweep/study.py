@@ -396,6 +396,12 @@ def best_setting(records: Iterable[Record], direction: str) -> Setting | None:
     return choose(values, key=lambda setting: fmean(values[setting]), default=None)
 
 
+def to_repeat(records: Sequence[Record], direction: str) -> Record | None:
+    """The best trial of the best setting, whose number stands for that setting; None where none is complete."""
+    setting = best_setting(records, direction)
+    return best((record for record in records if setting_of(record.params) == setting), direction)
+
+
 def setting_of(params: Mapping[str, Any]) -> Setting:
     """The parameters of a trial but its seed, in which the trainings of one setting differ."""
     return frozenset((key, value) for key, value in params.items() if key != SEED)

@@ -312,6 +312,20 @@ def test_repeats_go_on_with_the_seeds_that_none_has(begin: Begin, begun: str, th
     assert [trial.params["seed"] for trial in sweep.studies()["all/repeats-of-0"]] == trained
 
 
+def test_of_a_grid_with_seeds_the_best_setting_by_its_mean_is_repeated_with_seeds_that_none_has(begin: Begin) -> None:
+    # Given: both have the same best trial, the second has lost its worst seed
+    sweep = begin("kind=good,unlucky", "seed=0,1,2", "sweep.repeats=2", "sweep.name=seeds", "trainer.max_epochs=2")
+    # When
+    assert sweep.run() == 1, sweep.output
+    # Then
+    assert set(sweep.studies()) == {"all", "all/repeats-of-5"}
+    _, children = sweep.runs()
+    repeats = [run.data.params for run in children if run.data.tags["landslide.kind"] == "repeat"]
+    assert sorted((run["kind"], run["seed"]) for run in repeats) == [("unlucky", "3"), ("unlucky", "4")]
+    (found,) = read_sweeps(sweep.url)
+    assert found.state == "finished"
+
+
 def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:
     sweep = begin("x=interval(0,1)", "sweep.n_trials=2", "sweep.repeats=2", "sweep.name=told")
     # When
