@@ -147,11 +147,13 @@ def _of_sweep(client: MlflowClient, parent: MlflowRun, objective: Objective | No
 
 def _tuned(sweep: str, searched: Sequence[Run], repeats: Sequence[Run], alone: Sequence[Run]) -> str:
     """What must be said of repeats, and of the strata that have none."""
-    seed = searched[0].params.get(SEED, "-") if searched else "-"
-    seen = f"so was seed {seed}, with which the search ran; the other seeds of the repeats were not."
+    ran = {run.params[SEED] for run in searched if SEED in run.params}
+    both = list(dict.fromkeys(run.params[SEED] for run in repeats if run.params.get(SEED) in ran))
+    were = "was seed" if len(both) == 1 else "were seeds"
+    seen = f"so {were} {listed(both)}, with which the search ran; the other seeds of the repeats were not."
     said = (
         f"Of sweep '{sweep}' stand the repeats of each tuned setting. The settings were selected on these tiles; "
-        + (seen if seed in {run.params.get(SEED) for run in repeats} else "the seeds of the repeats were not.")
+        + (seen if both else "the seeds of the repeats were not.")
     )
     if not alone:
         return said

@@ -26,7 +26,17 @@ from landslide.sweep.parameter import SEED
 from landslide.sweep.rules import read_space
 from landslide.sweep.slots import BASIC_LAUNCHER
 from landslide.sweep.space import Space, Stratum
-from landslide.sweep.study import REPEATS, SEARCH, Patiently, Point, Record, StratumStudy, qmc_points, setting_of
+from landslide.sweep.study import (
+    REPEATS,
+    SEARCH,
+    Patiently,
+    Point,
+    Record,
+    StratumStudy,
+    qmc_points,
+    setting_of,
+    to_repeat,
+)
 from landslide.sweep.trial import make_pruner
 from landslide.sweep.values import quoted
 from landslide.training.result import RunResult
@@ -92,7 +102,8 @@ class Branch:
         """From how much the best setting of its search is chosen, for people."""
         tried = self.target
         if self.space.sampler == "grid":
-            tried = len({setting_of(point.params) for point in self.study.planned})
+            begun = [record.params for record in self.study.records]
+            tried = len({setting_of(params) for params in (*begun, *(point.params for point in self.study.planned))})
         settings = "1 setting" if tried == 1 else f"{tried} settings"
         seconds = f"{self.budget_s:.0f} s of training" if self.budget_s is not None else ""
         return " or ".join(word for word in (settings if tried is not None else "", seconds) if word)
@@ -359,13 +370,12 @@ def search_branch(
         SweepError: where the database holds a study of this name with other distributions.
     """
     suggest = partial(space.suggest, stratum=stratum)
-    planned, target = _planned(space, stratum, cfg, settings, suggest)
     adaptive = space.sampler not in ("grid", "qmc")
     study = StratumStudy(
         storage,
         f"{name}/{stratum.name}",
         directions=[cfg.objective.direction, *("minimize" for _ in settings.against)],
-        planned=planned,
+        planned=_planned(space, stratum, cfg, suggest),
         sampler=space.sampler if adaptive else None,
         suggest=suggest,
         pruner=make_pruner(settings.pruner, int(cfg.trainer.max_epochs)),
@@ -385,7 +395,7 @@ def search_branch(
         study=study,
         kind=SEARCH,
         folder=folder / stratum.name,
-        target=target,
+        target=_target(space, settings, study),
         budget_s=settings.timeout_s,
         against=list(settings.against),
         keep_models=_keep_models(cfg),
@@ -394,23 +404,26 @@ def search_branch(
 
 
 def _planned(
-    space: Space,
-    stratum: Stratum,
-    cfg: DictConfig,
-    settings: DictConfig,
-    suggest: Callable[[optuna.Trial], dict[str, Any]],
-) -> tuple[list[Point], int | None]:
-    """The trials whose parameters are known beforehand, and how many there will be in all; None as many as fit."""
+    space: Space, stratum: Stratum, cfg: DictConfig, suggest: Callable[[optuna.Trial], dict[str, Any]]
+) -> list[Point]:
+    """The trials whose parameters are known beforehand."""
     if space.sampler == "grid":
         origin = {str(values): name for name, values in reversed(space.known_points(cfg))}
         points = space.points(stratum)[: space.n_trials]
-        return [_point(space, origin.get(str(values), "grid"), values) for values in points], len(points)
+        return [_point(space, origin.get(str(values), "grid"), values) for values in points]
     known = [_point(space, origin, values) for origin, values in space.known_points(cfg)]
     if space.sampler == "qmc":
         drawn = qmc_points(suggest, cfg.seed, max(0, space.n_trials - len(known)))
-        return [*known, *drawn][: space.n_trials], space.n_trials
-    limited = settings.n_trials is not None or settings.timeout_s is None
-    return known, space.n_trials if limited else None
+        return [*known, *drawn][: space.n_trials]
+    return known
+
+
+def _target(space: Space, settings: DictConfig, study: StratumStudy) -> int | None:
+    """How many trials there will be in all; None as many as fit."""
+    if space.sampler == "grid":  # beside its points there may be trials of the grid that it was before
+        return len(study.records) + len(study.planned)
+    limited = space.sampler == "qmc" or settings.n_trials is not None or settings.timeout_s is None
+    return space.n_trials if limited else None
 
 
 def repeats_branch(
@@ -421,8 +434,11 @@ def repeats_branch(
     Seeds that were listed are taken as they are, the search's own among them. Where there is one setting alone, it is
     the best one also where its training failed: with other seeds it may not.
     """
-    found = search.study.best or (None if search.space.parameters else search.study.records[0])
-    seeds = list(search.space.seeds) or [int(cfg.seed) + 1 + index for index in range(repeats)]
+    only = None if search.space.parameters else search.study.records[0]
+    found = to_repeat(search.study.records, cfg.objective.direction) or only
+    axis = [value for parameter in search.space.parameters if parameter.key == SEED for value in parameter.values]
+    last = max([int(cfg.seed), *axis])
+    seeds = list(search.space.seeds) or [last + 1 + index for index in range(repeats)]
     if found is None:
         return None
     known = IntDistribution(0, 2**32 - 1)  # of all seeds, so that more of them may be asked for later
@@ -452,7 +468,7 @@ def repeats_branch(
         study=study,
         kind=REPEATS,
         folder=search.folder / place,
-        target=len(seeds),
+        target=len(study.records) + len(study.planned),
         budget_s=None,
         against=[],
         keep_models=search.keep_models,

@@ -10,9 +10,10 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import optuna
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
-from optuna.storages import InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from rich.console import Console
 
 from landslide.errors import OutOfMemory, UserError
@@ -105,7 +106,9 @@ def preview(
     before = find_sweep(storage, url, name)
     with TemporaryDirectory() as scratch:
         strata = [
-            _stratum(_branch(request, index, settings), request.configs[index], before, Path(scratch), console)
+            _stratum(
+                _branch(request, index, settings, storage, name), request.configs[index], before, Path(scratch), console
+            )
             for index in range(len(request.configs))
         ]
     return Preview(
@@ -121,12 +124,16 @@ def preview(
     )
 
 
-def _branch(request: Request, index: int, settings: DictConfig) -> Branch:
-    """The search as it will be made, in a database that is forgotten."""
+def _branch(request: Request, index: int, settings: DictConfig, storage: BaseStorage, name: str) -> Branch:
+    """The search as it will be made, or go on, in a database that is forgotten."""
+    forgotten, stratum = InMemoryStorage(), request.space.strata[index]
+    study = f"{name}/{stratum.name}"
+    if study in optuna.get_all_study_names(storage):
+        optuna.copy_study(from_study_name=study, from_storage=storage, to_storage=forgotten)
     return search_branch(
-        InMemoryStorage(),
-        request.name,
-        request.space.strata[index],
+        forgotten,
+        name,
+        stratum,
         request.space,
         request.configs[index],
         settings,
@@ -144,10 +151,11 @@ def _stratum(
     search = next((study for study in studies if study.kind == SEARCH), None)
     of_trial = search.to_repeat.number if search and search.to_repeat else None
     repeats = [study for study in studies if study.kind == REPEATS and study.of_trial == of_trial]
-    planned = branch.study.planned if branch.target is None else branch.study.planned[: branch.target]
-    origins = Counter(point.origin for point in planned)
-    if branch.target is not None and branch.target > len(planned):
-        origins[branch.space.sampler] += branch.target - len(planned)
+    known = [record.origin for record in branch.study.records]
+    known = [*known, *(point.origin for point in branch.study.planned)][: branch.target]
+    origins = Counter(known)
+    if branch.target is not None and branch.target > len(known):
+        origins[branch.space.sampler] += branch.target - len(known)
     trained = [trial for trial in search.told if trial.state != "failed"] if search else []
     trial_s: float | None = None
     problem = None

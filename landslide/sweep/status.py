@@ -17,7 +17,7 @@ from landslide.errors import SweepError, nearest
 from landslide.sweep.generations import generation_name, newest_generation
 from landslide.sweep.parameter import Parameter
 from landslide.sweep.storage import controller_of, is_sqlite, open_existing
-from landslide.sweep.study import REPEATS, SEARCH, STOPPED, Record, best, record_of
+from landslide.sweep.study import REPEATS, SEARCH, STOPPED, Record, record_of, to_repeat
 
 FINISHED, UNDER_WAY, INTERRUPTED, UNFINISHED = "finished", "under way", "interrupted", "unfinished"
 """Of a sweep: nothing is left; somebody trains it; nobody does; whether somebody does can't be known here."""
@@ -57,7 +57,8 @@ class StudyStatus:
     """Of repeats: whose setting they train."""
     trials: Sequence[TrialStatus]
     best: TrialStatus | None
-    """None also where trials are folds: the easiest group is no best setting."""
+    """Of the setting with the best mean over its seeds; None also where trials are folds: the easiest group is no best
+    setting."""
     settings: Mapping[str, Any]
     """What the sweep says of its last start."""
     stopped: str | None = None
@@ -214,7 +215,7 @@ def _study(storage: BaseStorage, study: FrozenStudy, open_state: str) -> StudySt
     records = [record_of(trial) for trial in frozen]
     trials = [_trial(trial, record, open_state) for trial, record in zip(frozen, records, strict=True)]
     folds = any(HOLD_OUT in record.params for record in records)
-    found = None if folds else best(records, study.directions[0].name.lower())
+    found = None if folds else to_repeat(records, study.directions[0].name.lower())
     return StudyStatus(
         stratum=facts.get("stratum", study.study_name),
         kind=facts.get("kind", SEARCH),

@@ -113,8 +113,9 @@ class StratumStudy:
         storage: the database.
         name: of the study.
         directions: of the objectives.
-        planned: trials from number 0 on whose parameters are known.
-        sampler: for those behind them; None where all are planned.
+        planned: points that are asked for before any sampler is, in this order; none that a trial has, whatever its
+            number, since a sweep may go on with its names in another order, or with more of them.
+        sampler: for the trials behind them; None where all are planned.
         suggest: draws the parameters of a trial.
         pruner: of the trials, which Hyperband's samplers ask too.
         seed: of the samplers; the same for every stratum, so that none has the luckier draws.
@@ -137,7 +138,9 @@ class StratumStudy:
         patiently: Patiently,
     ) -> None:
         self.name = name
-        self.planned = planned
+        self._plan = planned
+        self.planned = list(planned)
+        """Those that no trial has yet."""
         self.records: list[Record] = []
         self.best: Record | None = None
         """The complete trial with the best first objective."""
@@ -165,6 +168,7 @@ class StratumStudy:
         """Learn what other processes have asked and told."""
         if self.uncertain:
             self.records, self._open, self.best, self._shown = [], set(), None, self._empty()
+            self.planned = list(self._plan)
             self.uncertain = False
         for trial in self._storage.get_all_trials(self._study_id, deepcopy=False)[self._first_open() :]:
             if trial.number == len(self.records):
@@ -178,12 +182,20 @@ class StratumStudy:
 
     def _keep(self, record: Record) -> None:
         """Know this of the trial from now on; what is asked at every trial is kept, not counted anew."""
+        if record.number == len(self.records):
+            self._strike_out(record.params)
         self.records[record.number : record.number + 1] = [record]
         if record.finished:
             self._open.discard(record.number)
             self.best = best([one for one in (self.best, record) if one is not None], self._direction)
         else:
             self._open.add(record.number)
+
+    def _strike_out(self, params: Values) -> None:
+        """A trial takes one planned point, since a sequence may have the same one twice."""
+        taken = next((at for at, point in enumerate(self.planned) if point.params == params), None)
+        if taken is not None:
+            del self.planned[taken]
 
     @property
     def finished(self) -> int:
@@ -211,7 +223,7 @@ class StratumStudy:
     def settings_open(self) -> set[Setting]:
         """Of the settings that are trained with several seeds, those of which one is still to come."""
         to_come = [record.params for record in self.unfinished()]
-        to_come += [point.params for point in self.planned[len(self.records) :]]
+        to_come += [point.params for point in self.planned]
         return {setting_of(params) for params in to_come if SEED in params}
 
     def ask(self) -> Record:
@@ -222,8 +234,8 @@ class StratumStudy:
         """
         assert not self.uncertain
         number = len(self.records)
-        if number < len(self.planned):
-            point = self.planned[number]
+        if self.planned:
+            point = self.planned[0]
             template = _running(point.params, point.distributions, point.origin, {})
             self._shown.add_trial(template)
         else:
@@ -382,6 +394,12 @@ def best_setting(records: Iterable[Record], direction: str) -> Setting | None:
             values.setdefault(setting_of(record.params), []).append(record.value)
     choose = max if direction == "maximize" else min
     return choose(values, key=lambda setting: fmean(values[setting]), default=None)
+
+
+def to_repeat(records: Sequence[Record], direction: str) -> Record | None:
+    """The best trial of the best setting, whose number stands for that setting; None where none is complete."""
+    setting = best_setting(records, direction)
+    return best((record for record in records if setting_of(record.params) == setting), direction)
 
 
 def setting_of(params: Mapping[str, Any]) -> Setting:

@@ -307,6 +307,19 @@ def test_a_plan_of_a_sweep_that_was_begun_goes_on_with_it_and_is_timed_by_its_tr
     } == set()  # SQLite's, of an open database
 
 
+def test_a_plan_of_a_grid_that_goes_on_with_one_name_more_has_the_points_that_no_trial_has(
+    swept: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, typed = swept
+    monkeypatch.chdir(folder)
+    # When
+    done = main(["sweep", "plan", *typed, "regularization.label_smoothing=0.1,0.2", "sweep.on_change=continue"])
+    # Then: the four points, beside the trial that there is
+    assert done == 0
+    cells = words(capsys.readouterr().out.splitlines(), "unet")
+    assert (cells[1:3], cells[-1]) == (["5", "1"], "paper 1, grid 4")
+
+
 def test_a_plan_of_another_space_is_refused_as_the_sweep_would_be(
     swept: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

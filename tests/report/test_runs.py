@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -156,16 +157,27 @@ def test_of_a_sweep_its_repeats_are_compared(store: Store) -> None:
     assert note.endswith("the seeds of the repeats were not.")
 
 
-def test_a_seed_of_the_repeats_with_which_the_search_ran_is_told(store: Store) -> None:
-    parent = a_sweep(store, "with seeds", "tpe")
-    for number, lr in enumerate(("0.001", "0.1")):
-        store.score(0.9 - number, tags=child(parent, number), params={"seed": "0", "optimizer.lr": lr})
-    for seed in (0, 1):
-        store.score(0.8, tags=child(parent, seed, "repeat"), params={"seed": f"{seed}"})
+@pytest.mark.parametrize(
+    ("ran", "repeated", "told"),
+    [
+        ("0", "01", "so was seed 0, with which the search ran"),
+        ("012", "1234", "so were seeds 1, 2, with which the search ran"),
+        ("012", "34", "on these tiles; the seeds of the repeats were not."),
+    ],
+)
+def test_a_seed_of_the_repeats_with_which_the_search_ran_is_told(
+    store: Store, ran: str, repeated: str, told: str
+) -> None:
+    parent = a_sweep(store, f"with seeds {repeated}", "tpe" if ran == "0" else "grid")
+    for number, (lr, seed) in enumerate(product(("0.001", "0.1"), ran)):
+        store.score(0.9 - number / 10, tags=child(parent, number), params={"seed": seed, "optimizer.lr": lr})
+    for seed in repeated:
+        params = {"seed": seed, "optimizer.lr": "0.001"}
+        store.score(0.8, tags=child(parent, int(seed), "repeat"), params=params)
     # When
-    compared = compare(store.client, ["with seeds"])
+    compared = compare(store.client, [parent])
     # Then
-    assert any("so was seed 0, with which the search ran" in note for note in compared.notes)
+    assert any(told in note for note in compared.notes)
 
 
 @pytest.mark.parametrize("tagged", [True, False])

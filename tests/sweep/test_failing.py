@@ -269,6 +269,29 @@ def test_fewer_trials_than_have_finished_leave_nothing_that_could_go_on(begin: B
 
 
 @pytest.mark.parametrize(
+    ("begun", "then", "added"),
+    [
+        (("x=1,2", "y=3,4", "sweep.n_trials=2"), ("y=3,4", "x=1,2"), [(2, 3), (2, 4)]),
+        (("x=1,2",), ("x=1,2", "y=3,4", "sweep.on_change=continue"), [(1, 3), (1, 4), (2, 3), (2, 4)]),
+    ],
+    ids=["names in another order", "one name more"],
+)
+def test_a_grid_goes_on_with_the_points_that_no_trial_has(
+    begin: Begin, begun: tuple[str, ...], then: tuple[str, ...], added: list[tuple[int, int]]
+) -> None:
+    sweep = begin("sweep.name=points", "epoch_s=0")
+    assert sweep.run(*begun) == 0, sweep.output
+    # When
+    assert sweep.run(*then) == 0, sweep.output
+    # Then
+    trials = sweep.studies()["all"]
+    assert [(trial.params["x"], trial.params["y"]) for trial in trials[2:]] == added
+    assert f"{len(trials)} runs; 2 are finished" in sweep.output
+    parent, _ = sweep.runs()
+    assert parent.data.tags["landslide.budget.all"] == f"{len(trials)} settings"
+
+
+@pytest.mark.parametrize(
     ("typed", "told"),
     [
         (("kind=good,also", "sweep.strata=[kind]", "x=0.3,0.5"), "Against the default setting, trained once: kind-"),
@@ -337,6 +360,33 @@ def test_more_repeats_go_on(begin: Begin) -> None:
     # When, then
     assert sweep.run("sweep.repeats=3") == 0, sweep.output
     assert "Everything of 'again' is finished" in sweep.output
+
+
+@pytest.mark.parametrize(
+    ("begun", "then", "trained"),
+    [("sweep.repeats=2", "seed=0,1,2", [1, 2, 0]), ("seed=0,1", "seed=0,2,1", [0, 1, 2])],
+)
+def test_repeats_go_on_with_the_seeds_that_none_has(begin: Begin, begun: str, then: str, trained: list[int]) -> None:
+    sweep = begin("x=interval(0,1)", "sweep.n_trials=1", "sweep.name=again", "epoch_s=0")
+    assert sweep.run(begun) == 0, sweep.output
+    # When
+    assert sweep.run(then) == 0, sweep.output
+    # Then
+    assert [trial.params["seed"] for trial in sweep.studies()["all/repeats-of-0"]] == trained
+
+
+def test_of_a_grid_with_seeds_the_best_setting_by_its_mean_is_repeated_with_seeds_that_none_has(begin: Begin) -> None:
+    # Given: both have the same best trial, the second has lost its worst seed
+    sweep = begin("kind=good,unlucky", "seed=0,1,2", "sweep.repeats=2", "sweep.name=seeds", "trainer.max_epochs=2")
+    # When
+    assert sweep.run() == 1, sweep.output
+    # Then
+    assert set(sweep.studies()) == {"all", "all/repeats-of-5"}
+    _, children = sweep.runs()
+    repeats = [run.data.params for run in children if run.data.tags["landslide.kind"] == "repeat"]
+    assert sorted((run["kind"], run["seed"]) for run in repeats) == [("unlucky", "3"), ("unlucky", "4")]
+    (found,) = read_sweeps(sweep.url)
+    assert found.state == "finished"
 
 
 def test_a_repeat_says_of_which_trial_it_is(begin: Begin) -> None:

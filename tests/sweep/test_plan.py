@@ -15,6 +15,7 @@ from optuna.trial import TrialState, create_trial
 
 from landslide.errors import SweepError
 from landslide.sweep.plan import Branch, require_same_distributions, search_branch, sweep_name
+from landslide.sweep.storage import open_storage
 from landslide.sweep.study import Point
 from tests.sweep.spaces import LR, ONLY_SGD, composed, read
 
@@ -34,7 +35,7 @@ SEEDED = [{"optimizer.lr": rate, "seed": seed} for rate in (0.1, 0.2, 0.3) for s
 def test_a_budget_is_said_in_settings_and_not_in_seeds(
     sampler: str, points: list[dict[str, Any]], target: int | None, budget_s: float | None, budget: str
 ) -> None:
-    study: Any = SimpleNamespace(planned=[Point("grid", point, {}) for point in points])
+    study: Any = SimpleNamespace(records=[], planned=[Point("grid", point, {}) for point in points])
     space: Any = SimpleNamespace(sampler=sampler)
     rest: dict[str, Any] = {"sweep": "lr", "stratum": None, "kind": "search", "against": [], "keep_models": "none"}
     branch = Branch(**rest, space=space, study=study, folder=Path(), target=target, budget_s=budget_s, pruner="none")
@@ -69,6 +70,38 @@ def test_a_sequence_begins_with_what_is_known_to_be_good(loader: ConfigLoader, t
     branch = branch_of(loader, LR, "sweep.sampler=qmc", f"sweep.n_trials={trials}")
     assert [point.origin for point in branch.study.planned] == origins
     assert branch.target == trials
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [LR, "data.batch_size=range(4,17,4)", "optimizer=adamw,sgd", "sweep.sampler=qmc", "sweep.n_trials=6"],
+        ["arch=choice(unet,fpn)", "sweep.sampler=qmc", "sweep.n_trials=6"],
+        [LR, "data.batch_size=8,16"],
+        ["optimizer=adamw,sgd", "optimizer.momentum=range(0.1,0.35,0.1)", "optimizer.lr=1e-3,2e-3", ONLY_SGD],
+    ],
+    ids=["sequence", "sequence with points that it has more than once", "known settings", "grid with a condition"],
+)
+def test_a_plan_goes_on_where_it_was_left_with_the_points_that_no_trial_has(
+    loader: ConfigLoader, words: list[str], tmp_path: Path
+) -> None:
+    def planned() -> list[dict[str, Any]]:
+        return [point.params for point in branch.study.planned]
+
+    # Given
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    branch = branch_of(loader, *words, storage=open_storage(url))
+    whole, target = planned(), branch.target
+    assert len(whole) > 1
+    for asked in (len(whole) // 2, len(whole)):
+        # When
+        while len(branch.study.records) < asked:
+            branch.study.ask()
+        branch = branch_of(loader, *words, storage=open_storage(url))
+        # Then
+        assert planned() == whole[asked:]
+        assert branch.target == target
+    assert [record.params for record in branch.study.records] == whole
 
 
 def test_a_parameter_that_only_a_later_trial_has_is_looked_at_too(loader: ConfigLoader) -> None:
