@@ -26,7 +26,9 @@ from landslide.sweep.values import quoted
 SCALES = {"epochs": "trainer.max_epochs", "encoder": "encoder", "image_size": "data.image_size"}
 """What ``--scale`` names, and the value or group that it stands for."""
 
-_LABELS = {value: name for name, value in SCALES.items()}
+_LABELS = {value: name for name, value in SCALES.items()} | {
+    f"data.split.{part}": part for part in ("train", "val", "test")
+}
 _OURS = ("experiment", "arch", "seed", "sweeps", "sweep")
 _SWEEP_MAY = ("sweep.slots", "sweep.storage", "sweep.fresh", "sweep.on_change", "sweep.max_attempts")
 _HOW_IT_RUNS = (*NOT_IDENTITY, "seed", "trainer.accelerator", "trainer.memory_format", "trainer.deterministic")
