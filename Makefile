@@ -33,7 +33,7 @@ bench: $(VENV)/.installed  ## a training step through the whole program, against
 simulate: $(VENV)/.installed  ## how often a comparison is wrong, on simulated trainings, into docs/statistics.md; minutes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/comparison_simulation.py --write
 
-slow: $(VENV)/.installed-dev  ## tests of a minute each: launchers whose jobs are killed, databases that are away
+slow: $(VENV)/.installed-dev  ## tests of a minute each: trainings and jobs of launchers that are killed, databases that are away
 	$(BIN)/python -m pytest -m slow
 
 soak: $(VENV)/.installed-dev  ## kill sweeps a thousand times and see whether anything is lost; an hour

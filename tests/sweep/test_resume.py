@@ -115,6 +115,7 @@ def test_a_killed_sweep_goes_on_by_the_same_command_and_equals_the_undisturbed_o
     assert numbers == ["0", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("fork_server")
 def test_two_slots_with_a_pruner_come_to_all_trials_though_everything_is_killed(
