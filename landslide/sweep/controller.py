@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from landslide.errors import SweepError
-from landslide.sweep.plan import Branch
+from landslide.sweep.branch import Branch
 from landslide.sweep.slots import GRACE_S, Failure, Slot, newest_checkpoint
 from landslide.sweep.storage import Claims, patiently
 from landslide.sweep.study import STOPPED, Record

@@ -16,18 +16,9 @@ from rich.console import Console
 from landslide.config import WORKER, without_credentials
 from landslide.errors import StorageError, SweepError
 from landslide.report.selection import BUDGET
+from landslide.sweep.branch import Branch, require_same_distributions, search_branch
 from landslide.sweep.generations import choose_generation
-from landslide.sweep.plan import (
-    ASKED,
-    IDENTITY,
-    PARENT,
-    Branch,
-    Request,
-    read_request,
-    repeats_wanted,
-    require_same_distributions,
-    search_branch,
-)
+from landslide.sweep.plan import ASKED, IDENTITY, PARENT, Request, read_request, repeats_wanted
 from landslide.sweep.space import Space
 from landslide.sweep.storage import (
     AdvisoryLocks,

@@ -17,8 +17,9 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from rich.console import Console
 
 from landslide.errors import OutOfMemory, UserError
+from landslide.sweep.branch import Branch, search_branch
 from landslide.sweep.generations import choose_generation
-from landslide.sweep.plan import Branch, Request, read_request, repeats_wanted, search_branch
+from landslide.sweep.plan import Request, read_request, repeats_wanted
 from landslide.sweep.slots import visible_gpus
 from landslide.sweep.status import SweepStatus, find_sweep
 from landslide.sweep.storage import open_existing, resolve_url

@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.config import without_credentials
 from landslide.errors import StorageError, SweepError, TrackingError
+from landslide.sweep.branch import Branch, repeats_branch
 from landslide.sweep.closing import end_parent, end_without_store, finish
 from landslide.sweep.controller import Controller
 from landslide.sweep.opening import Sweep, open_sweep, renew_facts
-from landslide.sweep.plan import Branch, repeats_branch, repeats_wanted
+from landslide.sweep.plan import repeats_wanted
 from landslide.sweep.slots import Task, make_slots
 from landslide.sweep.storage import known_to_jobs, resolve_url
 from landslide.sweep.watch import Watch

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from landslide.sweep.plan import Branch
+from landslide.sweep.branch import Branch
 from landslide.sweep.study import Record
 from landslide.terminal import tell
 

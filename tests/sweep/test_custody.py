@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from landslide.cli.main import main
 from landslide.data.synthetic import synthesize
 from landslide.sweep import custody
-from landslide.sweep.plan import Branch
+from landslide.sweep.branch import Branch
 from landslide.sweep.study import Point, StratumStudy
 from landslide.tracking.looks import LOCK
 from landslide.tracking.store import open_existing

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from landslide.sweep import watch
-from landslide.sweep.plan import Branch
+from landslide.sweep.branch import Branch
 from landslide.sweep.study import Point, Record, StratumStudy
 from landslide.sweep.watch import Watch
 
