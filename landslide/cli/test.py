@@ -13,7 +13,8 @@ from landslide.cli.tracking_options import add_uri
 DESCRIPTION = """\
 Score the tuned setting of each stratum of a sweep, all its repeats, on the test part (data.split.test), and compare
 them. The weights are those of the best epoch by validation, the threshold is 0.5. The look is counted on the runs
-before anything is predicted; a second one is refused. A command that was interrupted goes on, and counts nothing.
+before anything is predicted; a second one is refused, with other sweeps at the same tiles too. A command that was
+interrupted goes on, and counts nothing.
 
   landslide test lr                 name of a sweep, or id of its MLflow run
   landslide test 3f2c9d -o test     a run of no sweep; the table also into the folder test

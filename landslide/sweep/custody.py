@@ -236,7 +236,7 @@ def test(
     Args:
         store: of the runs.
         subject: of :func:`find_subject`.
-        again: another look is wanted, or one at another setting.
+        again: another look is wanted: of another setting, or at tiles that other sweeps or runs have looked at.
         command: for the log.
         root: where the data lies now; None is where it lay.
         tell: says a sentence.
@@ -248,11 +248,11 @@ def test(
     with alone(store), answering(store):
         counter = store.client.get_run(subject.counter)
         look = unfinished_look(counter, subject.run_ids)
-        if look is None:
-            _require_allowed(subject, counter, again=again)
+        others, shared = looks_of_others(store, counter, subject.runs)
+        if look is None and not again:
+            _require_first(subject, counter, others, len(shared))
         opened: dict[str, TileDataModule] = {}
         trained = [read_trained(store, run, root, opened) for run in subject.runs]
-        others, shared = looks_of_others(store, counter, subject.runs)
         if look is not None:
             tell(f"Goes on with the look of {look.time}, which is counted already.")
         look = look or new_look(command, subject.run_ids)
@@ -273,23 +273,26 @@ def _told(others: Sequence[Look], tiles: int) -> list[str]:
     ]
 
 
-def _require_allowed(subject: Subject, counter: Run, *, again: bool) -> None:
-    if again:
-        return
+def _require_first(subject: Subject, counter: Run, others: Sequence[Look], shared: int) -> None:
     if subject.other is not None:
         raise CustodyError(
             f"run '{subject.name}': {subject.other}. To look at the test part with this one nevertheless, which counts "
             "on the sweep too: --again"
         )
-    looks = count_of(counter)
-    if looks:
-        last = looks_of(counter)[-1]
+    own = count_of(counter)
+    if not own and not others:
+        return
+    times = "once" if (own or len(others)) == 1 else f"{own or len(others)} times"
+    if own:
+        seen, last = f"its test part was looked at {times}", looks_of(counter)[-1]
         shown = counter.data.tags.get(RESULT, "What it showed was not recorded.")
-        times = "once" if looks == 1 else f"{looks} times"
-        raise CustodyError(
-            f"'{subject.name}': its test part was looked at {times}, last at {last.time} by `{last.command}`. {shown} "
-            "A choice that follows another look is made on the test part. To look nevertheless, and be counted: --again"
-        )
+    else:
+        seen, last = f"{shared} of its test tiles were looked at {times} with other sweeps or runs", others[-1]
+        shown = "What they showed may have led to this one."
+    raise CustodyError(
+        f"'{subject.name}': {seen}, last at {last.time} by `{last.command}`. {shown} A choice that follows another "
+        "look is made on the test part. To look nevertheless, and be counted: --again"
+    )
 
 
 def _score(store: Store, trained: Trained, look: Look) -> str:

@@ -215,7 +215,7 @@ def test_another_look_that_is_wanted_is_counted(here: Path, capsys: pytest.Captu
     assert [entry["command"] for entry in log] == ["landslide test two", "landslide test two --again"]
 
 
-def test_a_look_of_another_sweep_at_the_same_tiles_is_counted_and_named(
+def test_a_look_of_another_sweep_at_the_same_tiles_needs_again_and_is_counted_and_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given: a run that has left its sweep, and was looked at
@@ -223,9 +223,14 @@ def test_a_look_of_another_sweep_at_the_same_tiles_is_counted_and_named(
     seen = [{"time": "2026-01-02T03:04:05+00:00", "command": "landslide test before", "runs": "0" * 16}]
     client().delete_tag(run_id, "mlflow.parentRunId")
     client().set_tag(run_id, "landslide.test_log", json.dumps(seen))
-    # When
-    assert main(["test", "two"]) == 0
-    # Then
+    # When, then: refused
+    assert main(["test", "two"]) == 2
+    told = capsys.readouterr().err
+    assert "'two': 8 of its test tiles were looked at once with other sweeps or runs, last at 2026-01-02" in told
+    assert "by `landslide test before`" in told
+    assert looks() == {}
+    # When, then: wanted
+    assert main(["test", "two", "--again"]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "There have been 2 looks at this test part" in output
     assert "Of the looks, 1 was at networks of other sweeps or runs on 8 of these tiles, the last one at 2026" in output
