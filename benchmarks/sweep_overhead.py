@@ -5,7 +5,7 @@
     python benchmarks/sweep_overhead.py --cpu              processor time of the main thread, for a busy machine
 
 Trials are the tests' tiny task, which trains for no time at all. So many of them are put into the database (SQLite);
-then thirty more are run by the real sweeper in one slot, and the milliseconds of each are divided among
+then a hundred more are run by the real sweeper in one slot, and the milliseconds of each are divided among
 
     task       what a training would be, its own logging included
     sampler    Optuna's, to draw the parameters
@@ -46,7 +46,7 @@ from landslide.sweep import controller, slots, study, sweeper
 from landslide.sweep.storage import attach_storage, resolve_url
 from tests.sweep.tiny import task
 
-MEASURED = 30
+MEASURED = 100
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 TYPED = ("x=interval(0,1)", "y=interval(0,1)", "sweep.name=cost", "epoch_s=0", "sweep.on_change=continue")
 """One sweep for both samplers: the database is filled once."""
