@@ -61,8 +61,10 @@ def caption(strata: Sequence[Stratum], objective: Objective, against: Sequence[s
         known = "Mean and standard deviation (SD) are over seeds."
     elif _seeded(strata):
         known = (
-            "Default: the setting as composed. Tuned: the setting with the best mean. Both are means over seeds; SD is "
-            "the standard deviation between the seeds of the tuned setting."
+            "Default: the setting as composed. Tuned: the setting with the best mean. Both are means over seeds; "
+            + ("repeats are of the tuned setting with further seeds, and " if _repeated(strata) else "")
+            + "SD is the standard deviation between the seeds of "
+            + ("the repeats." if _repeated(strata) else "the tuned setting.")
         )
     return f"{measured}, selected on these validation tiles. {known} {time}"
 
@@ -70,6 +72,10 @@ def caption(strata: Sequence[Stratum], objective: Objective, against: Sequence[s
 def _seeded(strata: Sequence[Stratum]) -> bool:
     """Whether each setting was trained with the seeds of a grid."""
     return any(stratum.seeded for stratum in strata)
+
+
+def _repeated(strata: Sequence[Stratum]) -> bool:
+    return any(stratum.repeated for stratum in strata)
 
 
 def _result(ranked: Sequence[Stratum], objective: Objective, how: str) -> str:
@@ -120,7 +126,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _caveat(ranked: Sequence[Stratum]) -> str:
-    once = "" if _seeded(ranked) or any(stratum.repeated for stratum in ranked) else "Each setting was trained once. "
+    once = "" if _seeded(ranked) or _repeated(ranked) else "Each setting was trained once. "
     return (
         f"{once}Settings and epochs were selected on the validation tiles that they are measured on, so tuned numbers "
         "flatter; it is one split, and no difference here is claimed for other tiles."

@@ -140,8 +140,9 @@ class Stratum:
         return choose(seeds, key=lambda trial: trial.values[0], default=None)
 
     def known(self, origin: str) -> Trial | None:
-        """The finished trial of a setting that was known beforehand, ``default`` or ``paper``."""
-        return next((trial for trial in self.finished if trial.origin == origin), None)
+        """A finished trial of a setting that was known beforehand, ``default`` or ``paper``, whatever its seed."""
+        known = {trial.setting for trial in self.trials if trial.origin == origin}
+        return next((trial for trial in self.finished if trial.setting in known), None)
 
     def score(self, trial: Trial) -> float:
         """The objective of a finished trial; where a grid has seeds, the mean of its setting over them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from itertools import count
 
@@ -18,6 +19,9 @@ from landslide.terminal import tell
 
 OBJECTIVES = ("objective.", "sweep.against: was [")
 """How lines begin of values by which trials are ranked; the oldest sweeps did not remember the latter."""
+
+BEGINS_S = 10
+"""How long a worker waits for strata that are absent: a controller that begins makes one after the other."""
 
 
 def choose_generation(
@@ -47,6 +51,10 @@ def choose_generation(
     if settings.fresh and not works:
         return _next_name(storage, wanted, newest)
     told = _changes_since(storage, name, space, identities, works=works)
+    start = time.monotonic()
+    while works and any(line.startswith("stratum ") for line in told) and time.monotonic() - start < BEGINS_S:
+        time.sleep(1)
+        told = _changes_since(storage, name, space, identities, works=works)
     if not told:
         return name
     rankable = not any(line.startswith(OBJECTIVES) for line in told)

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig
 
-from landslide.sweep.parameter import Parameter
+from landslide.sweep.parameter import SEED, Parameter
 from landslide.sweep.values import value_in
 
 ALL = "all"
@@ -112,6 +112,8 @@ class Space:
             if not parameter.active({**fixed, **point}):
                 continue
             value = parameter.find(value_in(config, parameter.name))
+            if not value and parameter.key == SEED:  # a setting is the same with any of the seeds that are listed
+                value = tuple(parameter.values)[:1]
             if not value:
                 return None
             point[parameter.key] = value[0]

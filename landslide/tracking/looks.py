@@ -97,7 +97,9 @@ def locked_tiles(store: Store, run: Run) -> set[str]:
             return set(json.loads(path.read_text(encoding="utf-8")).get("test", []))
     except (MlflowException, OSError, ValueError) as error:
         who = f"run {run.info.run_id} ({run.info.run_name})"
-        raise TrackingError(f"{who}: its split.json cannot be read ({str(error).splitlines()[0]}).") from error
+        raise TrackingError(
+            f"{who}: its split.json cannot be read ({str(error).splitlines()[0]}). Restore this artifact."
+        ) from error
 
 
 def looks_of_others(store: Store, counter: Run, runs: Sequence[Run]) -> tuple[list[Look], set[str]]:

@@ -322,6 +322,22 @@ def test_seeds_alone_are_no_tuning(compose_whole: Compose) -> None:
     assert [picture.name for picture in swept.pictures] == ["intermediate_values"]
 
 
+def test_the_default_is_known_though_its_first_seed_failed() -> None:
+    study = sweeps.new_study("unet")
+    axes = {"seed": CategoricalDistribution([0, 1]), "optimizer.lr": CategoricalDistribution([0.1, 0.2])}
+    for lr, seed, score in ((0.1, 0, None), (0.1, 1, 0.5), (0.2, 0, 0.8), (0.2, 1, 0.8)):
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.FAIL if score is None else TrialState.COMPLETE,
+                value=score,
+                params={"seed": seed, "optimizer.lr": lr},
+                distributions=axes,
+                user_attrs={"origin": "default" if (lr, seed) == (0.1, 0) else "grid"},
+            )
+        )
+    assert "in means over seeds: U-Net +0.3000, from 0.5000." in report([study]).sentence
+
+
 def test_the_papers_setting_has_a_column_where_it_was_tried() -> None:
     study = sweeps.search("unet", 0.9, trials=2)
     study.add_trial(optuna.create_trial(value=0.42, user_attrs={"origin": "paper"}))

@@ -55,6 +55,14 @@ def test_a_sequence_begins_with_what_is_known_to_be_good(loader: ConfigLoader, t
     assert branch.target == trials
 
 
+def test_a_default_is_known_by_its_setting_whichever_seeds_are_listed(loader: ConfigLoader) -> None:
+    branch = branch_of(loader, "optimizer.lr=1e-3,2e-3", "seed=1,2", "sweep.n_trials=4")
+    found = [(point.origin, point.params["optimizer.lr"], point.params["seed"]) for point in branch.study.planned]
+    usual = composed(loader).optimizer.lr
+    assert usual in (1e-3, 2e-3)
+    assert [each for each in found if each[0] == "default"] == [("default", usual, 1)]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from tests.sweep.harness import Sweep
 
@@ -47,7 +46,7 @@ def wait_for(ask: Callable[[str], Any], process: subprocess.Popen[bytes], told: 
     while True:
         try:
             ask("meta")
-        except URLError:
+        except OSError:  # refused, or cut off as it begins
             assert process.poll() is None and time.monotonic() - start < LONGEST_S, told.read_text()
             time.sleep(0.1)
         else:

@@ -75,7 +75,7 @@ def test_an_interrupted_sweep_is_paused_and_the_same_command_goes_on(begin: Begi
 
 
 def test_a_trial_that_was_paused_before_its_first_checkpoint_is_named_by_its_number_as_it_goes_on(begin: Begin) -> None:
-    sweep = begin("x=0.1,0.2,0.3", "trainer.max_epochs=1", "epoch_s=1", "sweep.slots=2")
+    sweep = begin("x=0.1,0.2,0.3", "trainer.max_epochs=1", "epoch_s=4", "sweep.slots=2")
     process = sweep.start()
     wait_until(epochs_begun(sweep, 2))
     os.kill(process.pid, signal.SIGINT)

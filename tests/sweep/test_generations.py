@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from rich.console import Console
 
 from landslide.errors import SweepError
+from landslide.sweep import generations
 from landslide.sweep.generations import choose_generation, newest_generation
 from landslide.sweep.plan import ASKED, IDENTITY
 from landslide.sweep.space import Space, Stratum
@@ -131,7 +132,8 @@ def test_a_worker_needs_the_command_of_its_controller(on_change: str) -> None:
     assert choose(storage, "lr", role="worker", on_change="continue") == "lr"  # as its controller may have gone on
 
 
-def test_a_worker_adds_no_stratum() -> None:
+def test_a_worker_adds_no_stratum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "BEGINS_S", 0)
     storage = InMemoryStorage()
     begin(storage, "lr", "lr")
     assert choose(storage, "lr", {"unet": NOW, "linknet": NOW}) == choose(storage, "lr", {"fpn": NOW}) == "lr"
@@ -139,3 +141,15 @@ def test_a_worker_adds_no_stratum() -> None:
     assert choose(storage, "lr", {"fpn": NOW}, role="worker") == "lr"
     with pytest.raises(SweepError, match="stratum linknet: was absent"):
         choose(storage, "lr", {"unet": NOW, "linknet": NOW}, role="worker")
+
+
+def test_a_worker_waits_for_strata_that_its_controller_is_still_making(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = InMemoryStorage()
+    begin(storage, "lr", "lr")
+
+    def make(_: float) -> None:
+        study = storage.create_new_study([StudyDirection.MAXIMIZE], "lr/linknet")
+        storage.set_study_user_attr(study, IDENTITY, NOW)
+
+    monkeypatch.setattr(generations.time, "sleep", make)
+    assert choose(storage, "lr", {"unet": NOW, "linknet": NOW}, role="worker") == "lr"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -64,32 +62,23 @@ def test_a_refusal_is_not_taken_for_a_lost_server() -> None:
         raise MlflowException("no", INVALID_PARAMETER_VALUE)
 
 
-@contextmanager
-def locked_for(database: Path, seconds: float) -> Iterator[None]:
-    """By another program, against whoever would write."""
-    other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    end = threading.Timer(seconds, other.close)
-    end.start()
-    yield
-    end.join()
-
-
 def test_a_trial_waits_for_the_database_that_a_run_by_itself_refuses(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given: a database that was open a moment ago, and is locked for longer than a call waits
+    # Given: a database that was open a moment ago, and is locked by another program until somebody waits for it
     monkeypatch.setattr(stores, "BUSY_S", 0.1)
-    monkeypatch.setattr(stores, "ASK_AGAIN_S", 0.2)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     open_store(uri)
     alone = compose_run(*tiny, f"tracking.uri={uri}")
     trial = compose_run(*tiny, f"tracking.uri={uri}", "tracking.run_id=0123456789abcdef0123456789abcdef")
-    with locked_for(tmp_path / "mlflow.db", 3):
-        # When a run by itself begins, then a trial, which has a run from its sweep
-        with pytest.raises(TrackingError, match="database is locked"):
-            prepare(alone)
-        parts = prepare(trial)
+    other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waits = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: other.close())
+    monkeypatch.setattr(stores, "time", waits)
+    # When a run by itself begins, then a trial, which has a run from its sweep
+    with pytest.raises(TrackingError, match="database is locked"):
+        prepare(alone)
+    parts = prepare(trial)
     # Then
     assert parts.store.uri == uri
     assert capsys.readouterr().out.count("The tracking store does not answer; waiting up to 10 minutes") == 1
