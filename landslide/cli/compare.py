@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from landslide.errors import make_folder
     from landslide.report import compare
     from landslide.report.comparison import require_comparable, with_searches
     from landslide.terminal import open_console
@@ -72,10 +73,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     require_comparable(comparison, unpaired=arguments.unpaired)
     if arguments.output and (sweeps := comparison.selection.sweeps):
         comparison = with_searches(comparison, _searches(sweeps, store.uri, console))
-    comparison.terminal(console)
-    if arguments.output:
-        for path in comparison.write_by_two(arguments.output):
-            console.print(str(path), soft_wrap=True)
+    if not arguments.output:
+        comparison.terminal(console)
+        return 0
+    make_folder(arguments.output)  # before anything is shown
+    for path in comparison.write_by_two(arguments.output, console):
+        console.print(str(path), soft_wrap=True)
     return 0
 
 

@@ -235,21 +235,24 @@ class Comparison:
         Returns:
             The files written.
         """
-        return [*self._write_texts(folder), *self._write_figures(folder)]
+        return [*self._write_texts(folder), *self._write_figures(folder, self.pictures)]
 
-    def write_by_two(self, folder: Path) -> list[Path]:
-        """The same by two processes: one draws the figures for paper while the other makes the page."""
+    def write_by_two(self, folder: Path, console: Console) -> list[Path]:
+        """Print and write by two processes: one draws figures for paper while the other does all else."""
         for picture in self.pictures:
             lay_out(picture.figure)  # once for both
-        with done_beside(lambda: self._write_figures(folder)):
+        here = len(self.pictures) // 3  # so that both take about as long
+        with done_beside(lambda: self._write_figures(folder, self.pictures[here:])):
+            self.terminal(console)
             texts = self._write_texts(folder)
+            self._write_figures(folder, self.pictures[:here])
         return [*texts, *(folder / _figure_file(picture) for picture in self.pictures)]
 
     def _write_texts(self, folder: Path) -> list[Path]:
         return write_files(folder, {name: text.encode() for name, text in self.texts().items()})
 
-    def _write_figures(self, folder: Path) -> list[Path]:
-        return write_files(folder, {_figure_file(picture): to_png(picture.figure) for picture in self.pictures})
+    def _write_figures(self, folder: Path, pictures: Sequence[Picture]) -> list[Path]:
+        return write_files(folder, {_figure_file(picture): to_png(picture.figure) for picture in pictures})
 
     def texts(self) -> dict[str, str]:
         """By name, every file but the figures."""
