@@ -65,6 +65,7 @@ def test_a_sweep_that_is_killed_spends_no_more_than_its_budget(begin: Begin) -> 
     assert sweep.outcome() == undisturbed.outcome()
 
 
+@pytest.mark.slow
 def test_of_several_slots_each_may_end_the_trial_that_it_has_begun_within_the_budget(begin: Begin) -> None:
     sweep = begin(*COSTS, PATIENT, "sweep.slots=2")
     # When
