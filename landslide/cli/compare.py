@@ -77,7 +77,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         comparison.terminal(console)
         return 0
     make_folder(arguments.output)  # before anything is shown
-    for path in comparison.write_by_two(arguments.output, console):
+    for path in comparison.print_and_write(arguments.output, console):
         console.print(str(path), soft_wrap=True)
     return 0
 

@@ -237,7 +237,7 @@ class Comparison:
         """
         return [*self._write_texts(folder), *self._write_figures(folder, self.pictures)]
 
-    def write_by_two(self, folder: Path, console: Console) -> list[Path]:
+    def print_and_write(self, folder: Path, console: Console) -> list[Path]:
         """Print and write by two processes: one draws figures for paper while the other does all else."""
         for picture in self.pictures:
             lay_out(picture.figure)  # once for both

@@ -113,7 +113,7 @@ class Space:
                 continue
             value = parameter.find(value_in(config, parameter.name))
             if not value and parameter.key == SEED:  # a setting is the same with any of the seeds that are listed
-                value = tuple(parameter.values)[:1]
+                value = parameter.values[:1]
             if not value:
                 return None
             point[parameter.key] = value[0]

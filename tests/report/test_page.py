@@ -147,7 +147,7 @@ def test_the_files_are_written_and_figures_are_for_print(comparison: Comparison,
 def test_two_processes_write_what_one_does(comparison: Comparison, tmp_path: Path) -> None:
     # When
     alone = comparison.write(tmp_path / "alone")
-    by_two = comparison.write_by_two(tmp_path / "two", Console(quiet=True))
+    by_two = comparison.print_and_write(tmp_path / "two", Console(quiet=True))
     # Then
     names = [path.relative_to(tmp_path / "alone") for path in alone]
     assert [path.relative_to(tmp_path / "two") for path in by_two] == names
